@@ -32,6 +32,7 @@ enum {
 	VTPM_ORD_SAVENVM = 0x00000001,    /* NVM bytes (the rest of the message) -> - */
 	VTPM_ORD_LOADNVM = 0x00000002,    /* - -> NVM bytes; none for a new TPM */
 	VTPM_ORD_TPMCOMMAND = 0x00000003, /* a command for the physical TPM -> its response */
+	VTPM_ORD_READY = 0x00000006,      /* - -> -; sent once, when it begins to serve */
 
 	/* From the migration programs. */
 	VTPM_ORD_GET_MIG_KEY = 0x00000004,  /* - -> sized exponent, sized modulus */
@@ -45,8 +46,46 @@ enum {
 	VTPM_ORD_MIGRATE_IN = 0x01000004, /* instance:4, sized enveloped state -> - */
 	VTPM_ORD_MIGRATE_OUT =
 	    0x01000005, /* instance:4, sized destination name -> enveloped state */
+
+	/*
+	 * Privileged, our own. Those that name one instance do so in their first parameter; 0 means
+	 * all of them where that makes sense.
+	 */
+	VTPM_ORD_DEFINE = 0x01001000, /* domain type:1, migration type:1, instance:4 (0 = lowest
+					 free), uuid:16 -> instance:4. The same uuid always leads to
+					 the same instance. */
+	VTPM_ORD_FIND = 0x01001001,   /* uuid:16 -> instance:4 */
+	VTPM_ORD_LIST = 0x01001002,   /* instance:4 -> records (vtpm/info.h) of the instances with
+					 greater numbers, in order; none left = none there */
+	VTPM_ORD_SHOW = 0x01001003,   /* instance:4 -> one record */
+	VTPM_ORD_STATUS = 0x01001004, /* - -> the manager's properties (vtpm/info.h) */
+	VTPM_ORD_VERIFY = 0x01001005, /* instance:4 or 0 -> count:4, count * {instance:4, status:4,
+					 sized text} of what is wrong in the store */
+	VTPM_ORD_CLEAR = 0x01001006,  /* instance:4 -> -. tpm_clear by the host's operator */
+	VTPM_ORD_PRESENCE = 0x01001007, /* instance:4, on:1 -> -. The physical presence pin */
+	VTPM_ORD_SUSPEND = 0x01001008,  /* instance:4 -> -. CLOSE that keeps the volatile state, for
+					   OPEN with VTPM_STARTUP_SAVE */
+
+	/*
+	 * From the manager to an instance, over the pipe of its TPM commands. tag and size lie
+	 * where a TPM command has them, so one codec frames both; a bare TPM command (instance:4 in
+	 * front) is taken as well, at locality 0, and answered bare. The responses come over the
+	 * pipe of the TPM responses, in the order of the requests.
+	 */
+	VTPM_TO_INSTANCE = 0x02000000,
+	VTPM_ORD_EXECUTE =
+	    0x02000001,                      /* sequence:8, locality:1, TPM command (the rest)
+						-> sequence:8, TPM response. Sequence numbers count up
+						from 1. The number answered last, sent again, means that
+						its answer was lost: it is repeated, not executed again. */
+	VTPM_ORD_SET_PRESENCE = 0x02000002,  /* on:1 -> - */
+	VTPM_ORD_CLEAR_TPM = 0x02000003,     /* - -> -; durable when answered */
+	VTPM_ORD_KEEP_VOLATILE = 0x02000004, /* - -> -; from now on no command is executed. The
+						volatile state is part of the NVM (SAVENVM) when
+						answered; startup mode save takes it up. */
 };
 
+/* The parameter of a response with another status than success may be a text for people. */
 enum vtpm_status {
 	VTPM_SUCCESS = 0,
 	VTPM_FAIL = 1,
@@ -92,6 +131,15 @@ enum {
 #define VTPM_PATH_DUMMY_IN     "fifos/dummy_in.fifo"
 #define VTPM_PATH_DUMMY_OUT    "fifos/dummy_out.fifo"
 #define VTPM_PATH_MANAGER      "socks/manager.socket"
+
+/*
+ * Signals to an instance. SIGTERM: finish the command in flight, exit 0. SIGHUP: the manager is a
+ * new one; open the pipes anew, repeat the unanswered request and the response not yet taken.
+ * SIGUSR1: cancel the command being executed; none: ignored.
+ */
+#define VTPM_SIGNAL_CLOSE  SIGTERM
+#define VTPM_SIGNAL_REOPEN SIGHUP
+#define VTPM_SIGNAL_CANCEL SIGUSR1
 
 /*
  * Descriptors that the manager hands to an instance, by the LISTEN_FDS / LISTEN_FDNAMES convention
