@@ -38,6 +38,7 @@ SOURCES_vtpmd         := $(INSTANCE) $(TPMCORE) $(COMMON)
 SOURCES_vtpm_managerd := $(MANAGER) $(COMMON)
 SOURCES_vtpmctl       := $(CTL) $(COMMON)
 
+.SECONDARY:
 .PHONY: all demo check check-format check-unit check-system clean install
 all: $(PROGRAMS:%=$(BUILD)/%)
 

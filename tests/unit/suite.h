@@ -1,0 +1,16 @@
+/*
+ * suite.h - the main function that all unit test programs have in common.
+ */
+#ifndef TESTS_UNIT_SUITE_H
+#define TESTS_UNIT_SUITE_H
+
+#include <check.h>
+
+/*
+ * suite_run: runs the tests, a list that ends with NULL, each between set_up and tear_down (either
+ * may be NULL), and returns main's exit status.
+ */
+int suite_run(const char *name, const TTest *const tests[], void (*set_up)(void),
+	      void (*tear_down)(void));
+
+#endif
