@@ -1,9 +1,10 @@
 /*
  * crypto.h - the cryptography of a TPM 1.2, on OpenSSL 3's EVP.
  *
- * The only module of tpmcore/ that calls OpenSSL. Big numbers are big-endian and padded to the
- * stated length. Functions that can fail return 0, or -1 with nothing written but wiped buffers,
- * unless said otherwise; the caller chooses the TPM's result code.
+ * The only module of tpmcore/ that calls OpenSSL: crypto.c, and crypto_rsa.c for RSA. Big numbers
+ * are big-endian and padded to the stated length. Functions that can fail return 0, or -1 with
+ * nothing written but wiped buffers, unless said otherwise; the caller chooses the TPM's result
+ * code.
  */
 #ifndef TPMCORE_CRYPTO_H
 #define TPMCORE_CRYPTO_H
@@ -22,14 +23,14 @@ enum {
 	CRYPTO_PKCS1_OVERHEAD = 11,
 };
 
-/* A piece of input; functions that hash or MAC take several, as the specification's H(a || b) does.
- */
+/* A piece of input; functions that hash or MAC take several, as H(a || b) in the specification. */
 struct span {
 	const void *data;
 	size_t len;
 };
 
 #define SPAN(data, len) ((struct span) { (data), (len) })
+/* The two arguments parts, count of the functions below. */
 #define SPANS(...)                                                                                 \
 	((const struct span[]) { __VA_ARGS__ }),                                                   \
 	    (sizeof((const struct span[]) { __VA_ARGS__ }) / sizeof(struct span))
@@ -43,8 +44,10 @@ struct rsa_key {
 	uint8_t p[CRYPTO_RSA_MAX / 2]; /* one prime, first n_len / 2 bytes: TPM_STORE_PRIVKEY */
 };
 
-/* crypto_sha1, crypto_hmac: out gets TPM_DIGEST_SIZE bytes. Cannot fail but by lack of memory
- * (abort). */
+/*
+ * crypto_sha1, crypto_hmac: out gets TPM_DIGEST_SIZE bytes and may be one of the parts. Cannot fail
+ * but by lack of memory (abort).
+ */
 void crypto_sha1(uint8_t *out, const struct span *parts, size_t count);
 void crypto_hmac(uint8_t *out, const uint8_t *key, size_t key_len, const struct span *parts,
 		 size_t count);
@@ -83,14 +86,18 @@ int crypto_aes_ofb(uint8_t *out, const uint8_t *in, size_t len, const uint8_t *k
 
 /*
  * crypto_rsa_generate: a new key pair of bits (512 to 2048, multiple of 16) and public exponent e.
- * cancelled(ctx) is polled while primes are sought. -1 when cancelled or out of memory; key is then
- * wiped. random bytes come from OpenSSL's generator.
+ * cancelled(ctx) is polled while primes are sought, unless NULL. -1 when cancelled, out of memory
+ * or asked for a size or exponent that cannot be; key is then wiped. Random bytes come from
+ * OpenSSL's generator.
  */
 int crypto_rsa_generate(struct rsa_key *key, unsigned bits, uint32_t e,
 			bool (*cancelled)(void *ctx), void *ctx);
 
-/* crypto_rsa_check: n is p times another prime of the same length and e has an inverse; n and p
- * belong together. */
+/*
+ * crypto_rsa_check: n is p times a number of the same length, e has an inverse, and decryption
+ * takes back the encryption of a random number. As costly as one private operation; does not prove
+ * that p is prime, which only harms whoever made the key.
+ */
 bool crypto_rsa_check(const struct rsa_key *key);
 
 /*
@@ -137,9 +144,9 @@ int crypto_oaep_decode(const uint8_t *encoded, size_t encoded_len, uint8_t *mess
 
 /*
  * The arithmetic of DAA. Every number is big-endian.
- * crypto_modexp2: out = a^x * b^y mod n (b NULL: a^x mod n), out_len bytes, left-padded. x and y
- * are secret. crypto_mod: out = in mod m. crypto_mul_add: out = a * b + c; -1 if it needs more than
- * out_len bytes.
+ * crypto_modexp2: out = a^x * b^y mod n (b.data NULL: a^x mod n), left-padded; n must be odd. x and
+ * y are secret. crypto_mod: out = in mod m. crypto_mul_add: out = a * b + c; -1 if it needs more
+ * than out_len bytes.
  */
 int crypto_modexp2(uint8_t *out, size_t out_len, struct span a, struct span x, struct span b,
 		   struct span y, struct span n);
