@@ -24,6 +24,11 @@ ALL_CFLAGS  = -std=c17 $(WARNINGS) $(CFLAGS) -pthread $(shell pkg-config --cflag
 LDFLAGS    += -pie -Wl,-z,relro,-z,now
 LDLIBS     += $(shell pkg-config --libs $(PKGS)) -pthread
 
+# The manager alone speaks to Xen. Its headers need anonymous unions.
+XEN_PKGS   := xenstore xengnttab xenevtchn xencontrol
+LDLIBS_vtpm_managerd = $(shell pkg-config --libs $(XEN_PKGS))
+$(BUILD)/opt/manager/grants_xen.o $(BUILD)/san/manager/grants_xen.o: WARNINGS += -std=gnu17
+
 # A program is the sources of its folder (but for other programs' main files) and of these layers.
 COMMON     := $(wildcard include/vtpm/*.c)
 TPMCORE    := $(wildcard tpmcore/*.c)
@@ -33,7 +38,7 @@ MANAGER    := $(filter-out $(CTL),$(wildcard manager/*.c))
 MIGRATION  := $(wildcard migration/*.c)
 UNIT_TESTS := $(wildcard tests/unit/test_*.c)
 
-PROGRAMS   := $(if $(INSTANCE),vtpmd) $(if $(MANAGER),vtpm_managerd) $(if $(CTL),vtpmctl)
+PROGRAMS   := $(if $(INSTANCE),vtpmd) $(if $(wildcard manager/main.c),vtpm_managerd) $(if $(CTL),vtpmctl)
 SOURCES_vtpmd         := $(INSTANCE) $(TPMCORE) $(COMMON)
 SOURCES_vtpm_managerd := $(MANAGER) $(COMMON)
 SOURCES_vtpmctl       := $(CTL) $(COMMON)
@@ -66,7 +71,7 @@ UNIT_LAYERS := $(call objects,san,$(TPMCORE) $(COMMON) \
 UNIT_SUPPORT := $(call objects,san,$(filter-out $(UNIT_TESTS),$(wildcard tests/unit/*.c)))
 $(BUILD)/tests/%: $(BUILD)/san/tests/unit/%.o $(UNIT_SUPPORT) $(UNIT_LAYERS)
 	@mkdir -p $(@D)
-	$(CC) $(FLAGS_san) -o $@ $^ $(LDLIBS) $(shell pkg-config --libs check)
+	$(CC) $(FLAGS_san) -o $@ $^ $(LDLIBS) $(LDLIBS_vtpm_managerd) $(shell pkg-config --libs check)
 
 check: check-format check-unit check-system
 
