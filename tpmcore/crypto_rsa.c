@@ -155,14 +155,16 @@ raw_operation(const struct rsa_key *key, bool with_private, uint8_t *out, const 
 struct cancel {
 	bool (*cancelled)(void *ctx);
 	void *ctx;
+	bool seen; /* OpenSSL overlooks some of our refusals to go on */
 };
 
 static int
 continue_generation(EVP_PKEY_CTX *ctx)
 {
-	const struct cancel *cancel = EVP_PKEY_CTX_get_app_data(ctx);
+	struct cancel *cancel = EVP_PKEY_CTX_get_app_data(ctx);
 
-	return !cancel->cancelled(cancel->ctx);
+	cancel->seen |= cancel->cancelled(cancel->ctx);
+	return !cancel->seen;
 }
 
 static bool
@@ -180,7 +182,7 @@ int
 crypto_rsa_generate(struct rsa_key *key, unsigned bits, uint32_t e, bool (*cancelled)(void *ctx),
 		    void *cancel_ctx)
 {
-	struct cancel cancel = { cancelled, cancel_ctx };
+	struct cancel cancel = { cancelled, cancel_ctx, false };
 	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
 	BIGNUM *exponent = BN_new();
 	EVP_PKEY *pkey = NULL;
@@ -195,8 +197,8 @@ crypto_rsa_generate(struct rsa_key *key, unsigned bits, uint32_t e, bool (*cance
 		EVP_PKEY_CTX_set_app_data(ctx, &cancel);
 		EVP_PKEY_CTX_set_cb(ctx, continue_generation);
 	}
-	ok = ok && EVP_PKEY_generate(ctx, &pkey) > 0 && export_part(pkey, N, key->n, n_len) &&
-	     export_part(pkey, P, key->p, n_len / 2);
+	ok = ok && EVP_PKEY_generate(ctx, &pkey) > 0 && !cancel.seen &&
+	     export_part(pkey, N, key->n, n_len) && export_part(pkey, P, key->p, n_len / 2);
 	if (!ok) {
 		ERR_clear_error();
 		crypto_wipe(key, sizeof(*key));

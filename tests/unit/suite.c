@@ -9,6 +9,7 @@ suite_run(const char *name, const TTest *const tests[], void (*set_up)(void),
 	Suite *suite = suite_create(name);
 	TCase *tc = tcase_create(name);
 
+	tcase_set_timeout(tc, 120); /* seconds: ends what hangs, also on a busy machine */
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	for (size_t i = 0; tests[i]; i++)
 		tcase_add_test(tc, tests[i]);
