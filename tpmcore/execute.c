@@ -1,0 +1,323 @@
+#include "tpmcore/core.h"
+
+enum {
+	AUTH_TRAILER_SIZE = 4 + DIGEST_SIZE + 1 + DIGEST_SIZE
+}; /* handle, nonceOdd, continue, HMAC */
+
+/* The structures that a parameter of a command's row can be, spelled in simpler ones. */
+static const char *
+shape_of(char code)
+{
+	switch (code) {
+	case 'K':
+		return "422s";
+	case 'P':
+		return "422ss";
+	case 'k':
+		return "4241422ssss";
+	case 'S':
+		return "4ss";
+	case 'N':
+		return "24p1dp1d241114";
+	case 'D':
+		return "21p1d244444";
+	default:
+		return NULL;
+	}
+}
+
+/* Moves r over the parameters that params describes; an underrun shows in r. */
+static void
+skip_params(struct reader *r, const char *params)
+{
+	for (; *params && !r->failed; params++) {
+		if (*params >= '1' && *params <= '4')
+			reader_view(r, (size_t)(*params - '0'));
+		else if (*params == 'd')
+			reader_view(r, DIGEST_SIZE);
+		else if (*params == 'L')
+			reader_view(r, 16);
+		else if (*params == 's')
+			reader_sized(r);
+		else if (*params == 'p')
+			reader_view(r, reader_u16(r));
+		else
+			skip_params(r, shape_of(*params));
+	}
+}
+
+/* How many authorizations a row declares at most, and how many of these may be left out. */
+static unsigned
+auths_most(const struct ordinal *row)
+{
+	return row->auths[0] == AUTH_NONE ? 0 : row->auths[1] == AUTH_NONE ? 1 : 2;
+}
+
+static bool
+auth_optional(uint8_t kind)
+{
+	return kind != AUTH_OWNER && kind != AUTH_HANDLER;
+}
+
+static unsigned
+auths_least(const struct ordinal *row)
+{
+	unsigned least = 0;
+
+	for (unsigned i = 0; i < auths_most(row); i++)
+		least += !auth_optional(row->auths[i]);
+	return least;
+}
+
+static void
+read_auth(struct reader *r, struct auth *a)
+{
+	a->handle = reader_u32(r);
+	reader_bytes(r, a->nonceOdd, DIGEST_SIZE);
+	a->continueAuthSession = reader_u8(r) != 0;
+	reader_bytes(r, a->hmac, DIGEST_SIZE);
+}
+
+TPM_RESULT
+command_parse(struct command *c, const uint8_t *cmd, size_t cmd_len)
+{
+	struct reader r = reader_of(cmd, cmd_len);
+	uint16_t tag = reader_u16(&r);
+	uint32_t size = reader_u32(&r);
+	uint32_t ordinal = reader_u32(&r);
+
+	if (r.failed || size != cmd_len || cmd_len > TPM_BUFFER_SIZE)
+		return TPM_BAD_PARAM_SIZE;
+	if (tag < TPM_TAG_RQU_COMMAND || tag > TPM_TAG_RQU_AUTH2_COMMAND)
+		return TPM_BADTAG;
+	c->row = ordinal_find(ordinal);
+	if (!c->row || !c->row->handler)
+		return TPM_BAD_ORDINAL;
+	c->auth_count = (unsigned)tag - TPM_TAG_RQU_COMMAND;
+	if (c->auth_count > auths_most(c->row) || c->auth_count < auths_least(c->row))
+		return TPM_BADTAG;
+	for (unsigned i = 0; i < 2 && c->row->handles[i] != HANDLE_NONE; i++)
+		c->handle[i] = reader_u32(&r);
+
+	size_t trailer = c->auth_count * AUTH_TRAILER_SIZE;
+	if (r.failed || trailer > r.left)
+		return TPM_BAD_PARAM_SIZE;
+	c->in = reader_of(r.pos, r.left - trailer);
+	c->params = SPAN(r.pos, c->in.left);
+	c->params_offset = cmd_len - r.left;
+	if (strcmp(c->row->params, "*") != 0) {
+		struct reader shape = c->in;
+
+		skip_params(&shape, c->row->params);
+		if (!reader_done(&shape))
+			return TPM_BAD_PARAM_SIZE;
+	}
+	reader_view(&r, c->in.left);
+	for (unsigned i = 0; i < c->auth_count; i++)
+		read_auth(&r, &c->auth[i]);
+	return TPM_SUCCESS;
+}
+
+/* Whether the TPM is in a state to run the command at all. */
+static TPM_RESULT
+check_state(const struct command *c)
+{
+	const struct tpm *tpm = c->tpm;
+	uint32_t attributes = c->row->attributes;
+
+	if (tpm->stany.postInitialise && !(attributes & WHEN_POSTINIT))
+		return TPM_INVALID_POSTINIT;
+	if (tpm->stany.self_test_failed && !(attributes & WHEN_FAILED))
+		return TPM_FAILEDSELFTEST;
+	if (c->transport && attributes & NO_TRANSPORT)
+		return TPM_NO_WRAP_TRANSPORT;
+	if (PERMANENT_FLAG(tpm, DISABLE) && !(attributes & WHEN_DISABLED))
+		return TPM_DISABLED;
+	if (STCLEAR_FLAG(tpm, DEACTIVATED) && !(attributes & WHEN_DEACTIVATED))
+		return TPM_DEACTIVATED;
+	if (attributes & NEEDS_OWNER && !tpm->permanent.owner_installed)
+		return TPM_NOSRK;
+	if (attributes & NEEDS_NO_OWNER && tpm->permanent.owner_installed)
+		return TPM_OWNER_SET;
+	return TPM_SUCCESS;
+}
+
+static TPM_RESULT
+resolve_handles(struct command *c)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		if (c->row->handles[i] != HANDLE_KEY)
+			continue;
+		c->key[i] = key_find(c->tpm, c->handle[i], &c->slot[i]);
+		if (!c->key[i])
+			return TPM_INVALID_KEYHANDLE;
+	}
+	return TPM_SUCCESS;
+}
+
+/* Left out: allowed only for a key that needs no AuthData for this use. */
+static bool
+needs_no_auth(const struct key *key, uint8_t kind)
+{
+	return key->authDataUsage == TPM_AUTH_NEVER ||
+	       (kind == AUTH_KEY_PUBLIC && key->authDataUsage == TPM_AUTH_PRIV_USE_ONLY);
+}
+
+static TPM_RESULT
+authorize(struct command *c)
+{
+	unsigned missing = auths_most(c->row) - c->auth_count;
+	unsigned next = 0;
+
+	for (unsigned i = 0; i < c->auth_count; i++) {
+		c->auth[i].session = session_find(c->tpm, c->auth[i].handle);
+		if (!c->auth[i].session)
+			return TPM_INVALID_AUTHHANDLE;
+		memcpy(c->auth[i].lastNonceEven, c->auth[i].session->nonceEven, DIGEST_SIZE);
+	}
+	for (unsigned i = 0; i < auths_most(c->row); i++) {
+		uint8_t kind = c->row->auths[i];
+		struct key *key = kind == AUTH_SRK ? &c->tpm->permanent.srk : c->key[i];
+		TPM_RESULT rc = TPM_SUCCESS;
+
+		if (missing > 0 && auth_optional(kind)) {
+			missing--;
+			if (kind == AUTH_OWNER_OR_NONE || kind == AUTH_HANDLER_OR_NONE)
+				continue;
+			if (!needs_no_auth(key, kind))
+				return TPM_AUTHFAIL;
+			continue;
+		}
+		c->auth[next].kind = kind;
+		if (kind == AUTH_OWNER || kind == AUTH_OWNER_OR_NONE)
+			rc = auth_verify(c, next, entity_owner(c->tpm));
+		else if (kind == AUTH_KEY || kind == AUTH_KEY_PUBLIC || kind == AUTH_SRK)
+			rc = auth_verify(c, next, entity_key(key));
+		if (rc)
+			return rc;
+		next++;
+	}
+	return TPM_SUCCESS;
+}
+
+/* Appends the response's authorizations to out, whose parameters begin at params_at. */
+static void
+authorize_response(struct command *c, struct writer *out, size_t params_at)
+{
+	uint8_t digest[DIGEST_SIZE];
+	uint8_t head[8] = { 0 };
+	struct writer w = writer_of(head + 4, 4);
+	size_t digest_at = params_at + 4u * c->row->out_handles;
+
+	writer_u32(&w, c->row->ordinal);
+	crypto_sha1(digest, SPANS(SPAN(head, sizeof(head)),
+				  SPAN(out->buf + digest_at, out->len - digest_at)));
+	for (unsigned i = 0; i < c->auth_count; i++) {
+		struct auth *a = &c->auth[i];
+		uint8_t nonceEven[DIGEST_SIZE], hmac[DIGEST_SIZE];
+		bool alive = a->session && a->session->handle == a->handle;
+		uint8_t cont = a->continueAuthSession && alive;
+
+		(void)tpm_random(c->tpm, nonceEven, DIGEST_SIZE);
+		crypto_hmac(hmac, a->secret, DIGEST_SIZE,
+			    SPANS(SPAN(digest, DIGEST_SIZE), SPAN(nonceEven, DIGEST_SIZE),
+				  SPAN(a->nonceOdd, DIGEST_SIZE), SPAN(&cont, 1)));
+		writer_bytes(out, nonceEven, DIGEST_SIZE);
+		writer_u8(out, cont);
+		writer_bytes(out, hmac, DIGEST_SIZE);
+		if (cont)
+			memcpy(a->session->nonceEven, nonceEven, DIGEST_SIZE);
+		else if (alive)
+			session_terminate(a->session);
+	}
+}
+
+/* A command that fails ends its sessions, but for a result that asks to try again. */
+static void
+terminate_sessions(struct command *c, TPM_RESULT rc)
+{
+	for (unsigned i = 0; i < c->auth_count && rc < TPM_RETRY; i++)
+		if (c->auth[i].session && c->auth[i].session->handle == c->auth[i].handle)
+			session_terminate(c->auth[i].session);
+}
+
+static TPM_RESULT
+execute(struct command *c, const uint8_t *cmd, size_t cmd_len)
+{
+	struct tpm *tpm = c->tpm;
+	TPM_RESULT rc = command_parse(c, cmd, cmd_len);
+
+	if (rc)
+		return rc;
+	if ((rc = check_state(c)) != TPM_SUCCESS)
+		return rc;
+	if (!(c->row->attributes & KEEPS_SHA1))
+		tpm->stany.hash = HASH_NONE;
+	transport_command(c);
+	c->audited = audit_status(tpm, c->row->ordinal);
+	if (c->auth_count > 0 || c->audited)
+		crypto_sha1(c->in_digest, SPANS(SPAN(cmd + 6, 4), c->params));
+	if (c->auth_count > 0 || !(c->row->attributes & PURE))
+		tpm->changed |= TPM_CHANGED_VOLATILE;
+	if ((rc = resolve_handles(c)) != TPM_SUCCESS)
+		return rc;
+	if ((rc = authorize(c)) == TPM_SUCCESS) {
+		rc = c->row->handler(c);
+		if (rc == TPM_SUCCESS && c->out.failed)
+			rc = TPM_SIZE;
+		if (rc == TPM_SUCCESS && !(c->row->attributes & (PURE | KEEPS_SAVED)))
+			saved_state_drop(tpm);
+	}
+	if (rc)
+		terminate_sessions(c, rc);
+	return rc;
+}
+
+size_t
+command_run(struct tpm *tpm, unsigned locality, struct transport *transport, const uint8_t *cmd,
+	    size_t cmd_len, uint8_t *response)
+{
+	struct command c = { .tpm = tpm, .locality = locality, .transport = transport };
+	struct writer out = writer_of(response, TPM_BUFFER_SIZE);
+
+	writer_reserve(&out, TPM_HEADER_SIZE);
+	/* The response authorizations must fit behind whatever the handler writes. */
+	c.out = writer_of(response + out.len, TPM_BUFFER_SIZE - out.len - 2 * AUTH_TRAILER_SIZE);
+	TPM_RESULT rc = execute(&c, cmd, cmd_len);
+	if (c.audited)
+		rc = audit_command(&c, rc);
+	if (rc) {
+		crypto_wipe(response, TPM_HEADER_SIZE + c.out.len);
+		crypto_wipe(&c, sizeof(c));
+		return tpm_error_response(rc, response);
+	}
+	out.len += c.out.len;
+	authorize_response(&c, &out, TPM_HEADER_SIZE);
+
+	struct writer header = writer_of(response, TPM_HEADER_SIZE);
+	writer_u16(&header, (uint16_t)(TPM_TAG_RSP_COMMAND + c.auth_count));
+	writer_u32(&header, (uint32_t)out.len);
+	writer_u32(&header, TPM_SUCCESS);
+	crypto_wipe(&c, sizeof(c));
+	return out.len;
+}
+
+unsigned
+tpm_execute(struct tpm *tpm, unsigned locality, const uint8_t *cmd, size_t cmd_len,
+	    uint8_t *response, size_t *response_len)
+{
+	tpm->changed = 0;
+	*response_len = command_run(tpm, locality, NULL, cmd, cmd_len, response);
+	return tpm->changed;
+}
+
+size_t
+tpm_error_response(TPM_RESULT result, uint8_t *response)
+{
+	struct writer w = writer_of(response, TPM_HEADER_SIZE);
+
+	writer_u16(&w, TPM_TAG_RSP_COMMAND);
+	writer_u32(&w, TPM_HEADER_SIZE);
+	writer_u32(&w, result);
+	return w.len;
+}

@@ -1,0 +1,186 @@
+#include "tpmcore/core.h"
+
+static const uint8_t oaep_label[4] = { 'T', 'C', 'P', 'A' };
+
+struct key *
+key_find(struct tpm *tpm, uint32_t handle, struct key_slot **slot)
+{
+	if (slot)
+		*slot = NULL;
+	if (handle == TPM_KH_SRK)
+		return tpm->permanent.owner_installed ? &tpm->permanent.srk : NULL;
+	for (struct key_slot *k = tpm->keys; k < tpm->keys + MAX_KEYS; k++) {
+		if (k->handle == 0 || k->handle != handle)
+			continue;
+		if (slot)
+			*slot = k;
+		return &k->key;
+	}
+	return NULL;
+}
+
+static bool
+key_handle_in_use(struct tpm *tpm, uint32_t handle)
+{
+	return key_find(tpm, handle, NULL) != NULL;
+}
+
+struct key_slot *
+key_slot_new(struct tpm *tpm)
+{
+	for (struct key_slot *k = tpm->keys; k < tpm->keys + MAX_KEYS; k++) {
+		if (k->handle != 0)
+			continue;
+		memset(k, 0, sizeof(*k));
+		k->handle = tpm_new_handle(tpm, TPM_RT_KEY, key_handle_in_use);
+		return k;
+	}
+	return NULL;
+}
+
+void
+key_slot_free(struct key_slot *slot)
+{
+	crypto_wipe(slot, sizeof(*slot));
+}
+
+bool
+key_migratable(const struct key *key)
+{
+	return key->keyFlags & TPM_MIGRATABLE;
+}
+
+/* The schemes that a usage allows [Part 2, 5.7.1], and the least size of its keys. */
+static const struct usage {
+	uint16_t usage;
+	uint16_t min_bits;
+	uint16_t encSchemes[3];
+	uint16_t sigSchemes[4];
+} usages[] = {
+	{ TPM_KEY_SIGNING,
+	  512,
+	  { TPM_ES_NONE },
+	  { TPM_SS_RSASSAPKCS1v15_SHA1, TPM_SS_RSASSAPKCS1v15_DER, TPM_SS_RSASSAPKCS1v15_INFO } },
+	{ TPM_KEY_STORAGE, 2048, { TPM_ES_RSAESOAEP_SHA1_MGF1 }, { TPM_SS_NONE } },
+	{ TPM_KEY_IDENTITY, 2048, { TPM_ES_NONE }, { TPM_SS_RSASSAPKCS1v15_SHA1 } },
+	{ TPM_KEY_AUTHCHANGE, 512, { TPM_ES_RSAESOAEP_SHA1_MGF1 }, { TPM_SS_NONE } },
+	{ TPM_KEY_BIND, 512, { TPM_ES_RSAESOAEP_SHA1_MGF1, TPM_ES_RSAESPKCSv15 }, { TPM_SS_NONE } },
+	{ TPM_KEY_LEGACY,
+	  512,
+	  { TPM_ES_RSAESOAEP_SHA1_MGF1, TPM_ES_RSAESPKCSv15 },
+	  { TPM_SS_RSASSAPKCS1v15_SHA1, TPM_SS_RSASSAPKCS1v15_DER } },
+	{ TPM_KEY_MIGRATE, 2048, { TPM_ES_RSAESOAEP_SHA1_MGF1 }, { TPM_SS_NONE } },
+};
+
+static bool
+listed(const uint16_t *list, size_t count, uint16_t value)
+{
+	for (size_t i = 0; i < count; i++)
+		if (list[i] != 0 && list[i] == value)
+			return true;
+	return false;
+}
+
+static bool
+exponent_allowed(uint32_t e)
+{
+	return e == 3 || e == 5 || e == 7 || e == 17 || e == 257 || e == 65537;
+}
+
+TPM_RESULT
+key_check_parms(const struct key *key)
+{
+	const struct key_parms *p = &key->parms;
+	const struct usage *u = usages;
+
+	if (p->algorithmID != TPM_ALG_RSA)
+		return TPM_BAD_KEY_PROPERTY;
+	while (u->usage != key->keyUsage)
+		if (++u == usages + sizeof(usages) / sizeof(usages[0]))
+			return TPM_INVALID_KEYUSAGE;
+	if (!listed(u->encSchemes, 3, p->encScheme) || !listed(u->sigSchemes, 4, p->sigScheme))
+		return TPM_INAPPROPRIATE_ENC;
+	if (p->keyLength < u->min_bits || p->keyLength > CRYPTO_RSA_MAX * 8 || p->keyLength % 16 ||
+	    p->numPrimes != 2 || !exponent_allowed(p->exponent))
+		return TPM_BAD_KEY_PROPERTY;
+	return TPM_SUCCESS;
+}
+
+TPM_RESULT
+key_generate(struct tpm *tpm, struct key *key)
+{
+	return crypto_rsa_generate(&key->rsa, key->parms.keyLength, key->parms.exponent,
+				   tpm->platform.cancelled, tpm->platform.ctx)
+		   ? TPM_FAIL
+		   : TPM_SUCCESS;
+}
+
+TPM_RESULT
+key_wrap(const struct key *parent, const struct key *key, uint8_t *enc, size_t *len)
+{
+	uint8_t buf[CRYPTO_RSA_MAX];
+	struct writer w = writer_of(buf, sizeof(buf));
+
+	key_store_write(&w, key);
+	TPM_RESULT rc = key_encrypt(parent, enc, len, buf, w.len);
+	crypto_wipe(buf, sizeof(buf));
+	return rc;
+}
+
+TPM_RESULT
+key_unwrap(const struct key *parent, struct key *key, struct reader enc)
+{
+	uint8_t buf[CRYPTO_RSA_MAX];
+	size_t len;
+	TPM_RESULT rc = key_decrypt(parent, buf, &len, enc);
+
+	if (rc == TPM_SUCCESS) {
+		struct reader r = reader_of(buf, len);
+		rc = key_store_read(&r, key);
+	}
+	crypto_wipe(buf, sizeof(buf));
+	return rc;
+}
+
+TPM_RESULT
+key_encrypt(const struct key *key, uint8_t *out, size_t *len, const void *in, size_t in_len)
+{
+	int err =
+	    crypto_rsa_encrypt_oaep(&key->rsa, out, in, in_len, oaep_label, sizeof(oaep_label));
+
+	*len = key->rsa.n_len;
+	return err ? TPM_ENCRYPT_ERROR : TPM_SUCCESS;
+}
+
+TPM_RESULT
+key_decrypt(const struct key *key, uint8_t *out, size_t *len, struct reader in)
+{
+	int err = crypto_rsa_decrypt_oaep(&key->rsa, out, len, in.pos, in.left, oaep_label,
+					  sizeof(oaep_label));
+
+	return err ? TPM_DECRYPT_ERROR : TPM_SUCCESS;
+}
+
+TPM_RESULT
+key_check_pcr(const struct command *c, const struct key *key)
+{
+	return pcr_check_info(c, &key->pcr);
+}
+
+bool
+key_can_sign(const struct key *key)
+{
+	return key->keyUsage == TPM_KEY_SIGNING || key->keyUsage == TPM_KEY_LEGACY ||
+	       key->keyUsage == TPM_KEY_IDENTITY;
+}
+
+TPM_RESULT
+key_sign_sha1(const struct key *key, const uint8_t *digest, struct writer *out)
+{
+	uint8_t signature[CRYPTO_RSA_MAX];
+
+	if (crypto_rsa_sign_sha1(&key->rsa, signature, digest))
+		return TPM_FAIL;
+	writer_sized(out, signature, key->rsa.n_len);
+	return TPM_SUCCESS;
+}

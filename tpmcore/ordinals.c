@@ -1,0 +1,275 @@
+#include "tpmcore/core.h"
+#include "tpmcore/commands.h"
+
+/* A row of the table; what follows the parameters sets further members by name. */
+#define CMD(prefix, name_, handles_, auths_, duration_, params_, ...)                              \
+	{                                                                                          \
+		.ordinal = prefix##_ORD_##name_, .name = #prefix "_" #name_,                       \
+		.handler = tpm_##name_, .handles = { handles_ }, .auths = { auths_ },              \
+		.duration = DURATION_##duration_, .params = params_, __VA_ARGS__                   \
+	}
+
+#define NO_HANDLE       HANDLE_NONE
+#define KEY             HANDLE_KEY
+#define KEY_KEY         HANDLE_KEY, HANDLE_KEY
+#define RAW             HANDLE_RAW
+#define NO_AUTH         AUTH_NONE
+#define OWNER           AUTH_OWNER
+#define OWNER_OR_NONE   AUTH_OWNER_OR_NONE
+#define HANDLER         AUTH_HANDLER
+#define HANDLER_OR_NONE AUTH_HANDLER_OR_NONE
+#define BY_KEY          AUTH_KEY
+#define BY_KEY_PUBLIC   AUTH_KEY_PUBLIC
+#define BY_KEYS         AUTH_KEY, AUTH_KEY
+#define BY_KEY_HANDLER  AUTH_KEY, AUTH_HANDLER
+#define BY_KEY_OWNER    AUTH_KEY, AUTH_OWNER
+#define SRK_OWNER       AUTH_SRK, AUTH_OWNER
+#define WHEN_OFF        (WHEN_DISABLED | WHEN_DEACTIVATED)
+#define OWNER_MAY(name) .owner_permission = TPM_DELEGATE_##name
+#define KEY_MAY(name)   .key_permission = TPM_KEY_DELEGATE_##name
+
+/* Every command, in the order of TPM Main Part 3. core.h says what a row declares. */
+/* clang-format off */
+static const struct ordinal table[] = {
+	/* Admin startup and state (3) */
+	CMD(TPM, Startup, NO_HANDLE, NO_AUTH, SHORT, "2",
+	    .attributes = WHEN_OFF | KEEPS_SAVED | WHEN_FAILED | WHEN_POSTINIT | NO_TRANSPORT | AUDIT_NEVER),
+	CMD(TPM, Init, NO_HANDLE, NO_AUTH, SHORT, "",
+	    .attributes = WHEN_OFF | KEEPS_SAVED | WHEN_FAILED | WHEN_POSTINIT | NO_TRANSPORT | AUDIT_NEVER),
+	CMD(TPM, SaveState, NO_HANDLE, NO_AUTH, MEDIUM, "",
+	    .attributes = WHEN_OFF | KEEPS_SAVED | NO_TRANSPORT),
+
+	/* Testing (4) */
+	CMD(TPM, SelfTestFull, NO_HANDLE, NO_AUTH, LONG, "",
+	    .attributes = WHEN_OFF | KEEPS_SAVED | WHEN_FAILED),
+	CMD(TPM, CertifySelfTest, KEY, BY_KEY, MEDIUM, "d"),
+	CMD(TPM, ContinueSelfTest, NO_HANDLE, NO_AUTH, MEDIUM, "",
+	    .attributes = WHEN_OFF | KEEPS_SAVED | WHEN_FAILED),
+	CMD(TPM, GetTestResult, NO_HANDLE, NO_AUTH, SHORT, "",
+	    .attributes = WHEN_OFF | WHEN_FAILED | PURE),
+
+	/* Opt-in (5) */
+	CMD(TPM, SetOwnerInstall, NO_HANDLE, NO_AUTH, SHORT, "1",
+	    .attributes = WHEN_DEACTIVATED | AUDIT_DEFAULT),
+	CMD(TPM, OwnerSetDisable, NO_HANDLE, OWNER, SHORT, "1",
+	    .attributes = WHEN_OFF | AUDIT_DEFAULT, OWNER_MAY(OwnerSetDisable)),
+	CMD(TPM, PhysicalEnable, NO_HANDLE, NO_AUTH, SHORT, "",
+	    .attributes = WHEN_OFF | AUDIT_DEFAULT),
+	CMD(TPM, PhysicalDisable, NO_HANDLE, NO_AUTH, SHORT, "",
+	    .attributes = WHEN_OFF | AUDIT_DEFAULT),
+	CMD(TPM, PhysicalSetDeactivated, NO_HANDLE, NO_AUTH, SHORT, "1",
+	    .attributes = WHEN_DEACTIVATED | AUDIT_DEFAULT),
+	CMD(TPM, SetTempDeactivated, NO_HANDLE, HANDLER_OR_NONE, SHORT, "",
+	    .attributes = WHEN_DEACTIVATED | AUDIT_DEFAULT),
+	CMD(TPM, SetOperatorAuth, NO_HANDLE, NO_AUTH, SHORT, "d", .attributes = WHEN_DEACTIVATED),
+
+	/* Ownership (6) */
+	CMD(TPM, TakeOwnership, NO_HANDLE, HANDLER, LONG, "2ssk",
+	    .attributes = AUDIT_DEFAULT | NEEDS_NO_OWNER),
+	CMD(TPM, OwnerClear, NO_HANDLE, OWNER, SHORT, "", .attributes = AUDIT_DEFAULT,
+	    OWNER_MAY(OwnerClear)),
+	CMD(TPM, ForceClear, NO_HANDLE, NO_AUTH, SHORT, "", .attributes = WHEN_OFF | AUDIT_DEFAULT),
+	CMD(TPM, DisableOwnerClear, NO_HANDLE, OWNER, SHORT, "", .attributes = AUDIT_DEFAULT,
+	    OWNER_MAY(DisableOwnerClear)),
+	CMD(TPM, DisableForceClear, NO_HANDLE, NO_AUTH, SHORT, "",
+	    .attributes = WHEN_OFF | AUDIT_DEFAULT),
+	CMD(TSC, PhysicalPresence, NO_HANDLE, NO_AUTH, SHORT, "2", .attributes = WHEN_OFF),
+	CMD(TSC, ResetEstablishmentBit, NO_HANDLE, NO_AUTH, SHORT, "", .attributes = WHEN_OFF),
+
+	/* Capability (7) */
+	CMD(TPM, GetCapability, NO_HANDLE, NO_AUTH, SHORT, "4s",
+	    .attributes = WHEN_OFF | WHEN_FAILED | PURE),
+	CMD(TPM, SetCapability, NO_HANDLE, OWNER_OR_NONE, SHORT, "4ss", .attributes = WHEN_OFF,
+	    OWNER_MAY(SetCapability)),
+	CMD(TPM, GetCapabilityOwner, NO_HANDLE, OWNER, SHORT, ""),
+	CMD(TPM, GetCapabilitySigned, KEY, BY_KEY, MEDIUM, "d4s"),
+
+	/* Auditing (8) */
+	CMD(TPM, GetAuditDigest, NO_HANDLE, NO_AUTH, SHORT, "4", .attributes = AUDIT_NEVER | PURE),
+	CMD(TPM, GetAuditDigestSigned, KEY, BY_KEY, MEDIUM, "1d", .attributes = AUDIT_NEVER,
+	    KEY_MAY(GetAuditDigestSigned)),
+	CMD(TPM, SetOrdinalAuditStatus, NO_HANDLE, OWNER, SHORT, "41",
+	    .attributes = AUDIT_DEFAULT, OWNER_MAY(SetOrdinalAuditStatus)),
+	CMD(TPM, GetAuditEvent, NO_HANDLE, NO_AUTH, SHORT, "*", .attributes = AUDIT_NEVER),
+	CMD(TPM, GetAuditEventSigned, NO_HANDLE, NO_AUTH, SHORT, "*", .attributes = AUDIT_NEVER),
+	CMD(TPM, GetOrdinalAuditStatus, NO_HANDLE, NO_AUTH, SHORT, "4", .attributes = AUDIT_NEVER),
+
+	/* Administrative functions (9) */
+	CMD(TPM, FieldUpgrade, NO_HANDLE, NO_AUTH, LONG, "*", .attributes = WHEN_OFF,
+	    OWNER_MAY(FieldUpgrade)),
+	CMD(TPM, SetRedirection, KEY, OWNER, SHORT, "4s", OWNER_MAY(SetRedirection)),
+	CMD(TPM, ResetLockValue, NO_HANDLE, OWNER, SHORT, "", .attributes = WHEN_OFF,
+	    OWNER_MAY(ResetLockValue)),
+
+	/* Storage functions (10) */
+	CMD(TPM, Seal, KEY, BY_KEY, MEDIUM, "dss", KEY_MAY(Seal)),
+	CMD(TPM, Unseal, KEY, BY_KEY_HANDLER, MEDIUM, "S", KEY_MAY(Unseal)),
+	CMD(TPM, UnBind, KEY, BY_KEY, MEDIUM, "s", KEY_MAY(UnBind)),
+	CMD(TPM, CreateWrapKey, KEY, BY_KEY, LONG, "ddk", .attributes = AUDIT_DEFAULT,
+	    KEY_MAY(CreateWrapKey)),
+	CMD(TPM, LoadKey, KEY, BY_KEY, MEDIUM, "k", .out_handles = 1, KEY_MAY(LoadKey)),
+	CMD(TPM, LoadKey2, KEY, BY_KEY, MEDIUM, "k", .out_handles = 1, KEY_MAY(LoadKey2)),
+	CMD(TPM, GetPubKey, KEY, BY_KEY_PUBLIC, SHORT, "", KEY_MAY(GetPubKey)),
+	CMD(TPM, Sealx, KEY, BY_KEY, MEDIUM, "dss", KEY_MAY(Sealx)),
+
+	/* Key migration (11) */
+	CMD(TPM, CreateMigrationBlob, KEY, BY_KEY_HANDLER, MEDIUM, "2P2ds",
+	    .attributes = AUDIT_DEFAULT, KEY_MAY(CreateMigrationBlob)),
+	CMD(TPM, ConvertMigrationBlob, KEY, BY_KEY, MEDIUM, "ss", .attributes = AUDIT_DEFAULT,
+	    KEY_MAY(ConvertMigrationBlob)),
+	CMD(TPM, AuthorizeMigrationKey, NO_HANDLE, OWNER, SHORT, "2P",
+	    .attributes = AUDIT_DEFAULT, OWNER_MAY(AuthorizeMigrationKey)),
+	CMD(TPM, MigrateKey, KEY, BY_KEY, MEDIUM, "Ps", KEY_MAY(MigrateKey)),
+	CMD(TPM, CMK_SetRestrictions, NO_HANDLE, OWNER, SHORT, "4"),
+	CMD(TPM, CMK_ApproveMA, NO_HANDLE, OWNER, SHORT, "d", OWNER_MAY(CMK_ApproveMA)),
+	CMD(TPM, CMK_CreateKey, KEY, BY_KEY, LONG, "dkdd", KEY_MAY(CMK_CreateKey)),
+	CMD(TPM, CMK_CreateTicket, NO_HANDLE, OWNER, MEDIUM, "Pds", OWNER_MAY(CMK_CreateTicket)),
+	CMD(TPM, CMK_CreateBlob, KEY, BY_KEY, MEDIUM, "2P2ddssss", KEY_MAY(CMK_CreateBlob)),
+	CMD(TPM, CMK_ConvertMigration, KEY, BY_KEY, MEDIUM, "ddddkss",
+	    KEY_MAY(CMK_ConvertMigration)),
+
+	/* Maintenance (12) */
+	CMD(TPM, CreateMaintenanceArchive, NO_HANDLE, OWNER, LONG, "1",
+	    OWNER_MAY(CreateMaintenanceArchive)),
+	CMD(TPM, LoadMaintenanceArchive, NO_HANDLE, OWNER, LONG, "*",
+	    OWNER_MAY(LoadMaintenanceArchive)),
+	CMD(TPM, KillMaintenanceFeature, NO_HANDLE, OWNER, SHORT, "",
+	    OWNER_MAY(KillMaintenanceFeature)),
+	CMD(TPM, LoadManuMaintPub, NO_HANDLE, NO_AUTH, SHORT, "dP"),
+	CMD(TPM, ReadManuMaintPub, NO_HANDLE, NO_AUTH, SHORT, "d", .attributes = PURE),
+
+	/* Cryptographic functions (13) */
+	CMD(TPM, SHA1Start, NO_HANDLE, NO_AUTH, SHORT, "", .attributes = WHEN_OFF | KEEPS_SHA1),
+	CMD(TPM, SHA1Update, NO_HANDLE, NO_AUTH, MEDIUM, "s", .attributes = WHEN_OFF | KEEPS_SHA1),
+	CMD(TPM, SHA1Complete, NO_HANDLE, NO_AUTH, MEDIUM, "s",
+	    .attributes = WHEN_OFF | KEEPS_SHA1),
+	CMD(TPM, SHA1CompleteExtend, NO_HANDLE, NO_AUTH, MEDIUM, "4s",
+	    .attributes = WHEN_OFF | KEEPS_SHA1),
+	CMD(TPM, Sign, KEY, BY_KEY, MEDIUM, "s", KEY_MAY(Sign)),
+	CMD(TPM, GetRandom, NO_HANDLE, NO_AUTH, SHORT, "4", .attributes = PURE),
+	CMD(TPM, StirRandom, NO_HANDLE, NO_AUTH, SHORT, "s", .attributes = PURE),
+	CMD(TPM, CertifyKey, KEY_KEY, BY_KEYS, MEDIUM, "d", KEY_MAY(CertifyKey)),
+	CMD(TPM, CertifyKey2, KEY_KEY, BY_KEYS, MEDIUM, "dd", KEY_MAY(CertifyKey2)),
+
+	/* Endorsement key (14) */
+	CMD(TPM, CreateEndorsementKeyPair, NO_HANDLE, NO_AUTH, LONG, "dK"),
+	CMD(TPM, CreateRevocableEK, NO_HANDLE, NO_AUTH, LONG, "dK1d"),
+	CMD(TPM, RevokeTrust, NO_HANDLE, NO_AUTH, SHORT, "d"),
+	CMD(TPM, ReadPubek, NO_HANDLE, NO_AUTH, SHORT, "d", .attributes = AUDIT_DEFAULT | PURE),
+	CMD(TPM, OwnerReadPubek, NO_HANDLE, OWNER, SHORT, "", .attributes = AUDIT_DEFAULT,
+	    OWNER_MAY(OwnerReadPubek)),
+	CMD(TPM, DisablePubekRead, NO_HANDLE, OWNER, SHORT, "", .attributes = AUDIT_DEFAULT,
+	    OWNER_MAY(DisablePubekRead)),
+	CMD(TPM, OwnerReadInternalPub, NO_HANDLE, OWNER, SHORT, "4",
+	    OWNER_MAY(OwnerReadInternalPub)),
+
+	/* Identity creation and activation (15) */
+	CMD(TPM, MakeIdentity, NO_HANDLE, SRK_OWNER, LONG, "ddk", .attributes = AUDIT_DEFAULT,
+	    OWNER_MAY(MakeIdentity), KEY_MAY(MakeIdentity)),
+	CMD(TPM, ActivateIdentity, KEY, BY_KEY_OWNER, MEDIUM, "s", .attributes = AUDIT_DEFAULT,
+	    OWNER_MAY(ActivateIdentity), KEY_MAY(ActivateIdentity)),
+
+	/* Integrity collection and reporting (16) */
+	CMD(TPM, Extend, NO_HANDLE, NO_AUTH, SHORT, "4d", .attributes = WHEN_OFF),
+	CMD(TPM, PcrRead, NO_HANDLE, NO_AUTH, SHORT, "4", .attributes = WHEN_DEACTIVATED | PURE),
+	CMD(TPM, Quote, KEY, BY_KEY, MEDIUM, "dp", KEY_MAY(Quote)),
+	CMD(TPM, PCR_Reset, NO_HANDLE, NO_AUTH, SHORT, "p", .attributes = WHEN_OFF),
+	CMD(TPM, Quote2, KEY, BY_KEY, MEDIUM, "dp1", KEY_MAY(Quote2)),
+
+	/* Changing AuthData (17) */
+	CMD(TPM, ChangeAuth, KEY, BY_KEY_HANDLER, MEDIUM, "2d2s", KEY_MAY(ChangeAuth)),
+	CMD(TPM, ChangeAuthOwner, NO_HANDLE, OWNER, SHORT, "2d2", .attributes = AUDIT_DEFAULT),
+	CMD(TPM, ChangeAuthAsymStart, KEY, BY_KEY, LONG, "dK", KEY_MAY(ChangeAuthAsymStart)),
+	CMD(TPM, ChangeAuthAsymFinish, KEY_KEY, BY_KEY, MEDIUM, "2dss",
+	    KEY_MAY(ChangeAuthAsymFinish)),
+
+	/* Authorization sessions (18) */
+	CMD(TPM, OIAP, NO_HANDLE, NO_AUTH, SHORT, "", .attributes = WHEN_OFF),
+	CMD(TPM, OSAP, NO_HANDLE, NO_AUTH, SHORT, "24d", .attributes = WHEN_OFF),
+	CMD(TPM, DSAP, NO_HANDLE, NO_AUTH, SHORT, "24ds"),
+	CMD(TPM, SetOwnerPointer, NO_HANDLE, NO_AUTH, SHORT, "24"),
+
+	/* Delegation (19) */
+	CMD(TPM, Delegate_Manage, NO_HANDLE, OWNER_OR_NONE, SHORT, "44s",
+	    OWNER_MAY(DelegateManage)),
+	CMD(TPM, Delegate_CreateKeyDelegation, KEY, BY_KEY, SHORT, "Dd",
+	    KEY_MAY(CreateKeyDelegation)),
+	CMD(TPM, Delegate_CreateOwnerDelegation, NO_HANDLE, OWNER, SHORT, "1Dd",
+	    OWNER_MAY(Delegate_CreateOwnerDelegation)),
+	CMD(TPM, Delegate_LoadOwnerDelegation, NO_HANDLE, OWNER_OR_NONE, SHORT, "4s",
+	    OWNER_MAY(Delegate_LoadOwnerDelegation)),
+	CMD(TPM, Delegate_ReadTable, NO_HANDLE, NO_AUTH, SHORT, "", .attributes = PURE),
+	CMD(TPM, Delegate_UpdateVerification, NO_HANDLE, OWNER, SHORT, "s",
+	    OWNER_MAY(Delegate_UpdateVerification)),
+	CMD(TPM, Delegate_VerifyDelegation, NO_HANDLE, NO_AUTH, SHORT, "s", .attributes = PURE),
+
+	/* Non-volatile storage (20) */
+	CMD(TPM, NV_DefineSpace, NO_HANDLE, OWNER_OR_NONE, SHORT, "Nd", .attributes = WHEN_OFF,
+	    OWNER_MAY(NV_DefineSpace)),
+	CMD(TPM, NV_WriteValue, NO_HANDLE, OWNER_OR_NONE, SHORT, "44s", .attributes = WHEN_OFF,
+	    OWNER_MAY(NV_WriteValue)),
+	CMD(TPM, NV_WriteValueAuth, NO_HANDLE, HANDLER, SHORT, "44s"),
+	CMD(TPM, NV_ReadValue, NO_HANDLE, OWNER_OR_NONE, SHORT, "444", .attributes = WHEN_OFF,
+	    OWNER_MAY(NV_ReadValue)),
+	CMD(TPM, NV_ReadValueAuth, NO_HANDLE, HANDLER, SHORT, "444"),
+
+	/* Session management (21) */
+	CMD(TPM, KeyControlOwner, KEY, OWNER, SHORT, "P41"),
+	CMD(TPM, SaveContext, RAW, NO_AUTH, SHORT, "4L"),
+	CMD(TPM, LoadContext, NO_HANDLE, NO_AUTH, SHORT, "41s"),
+	CMD(TPM, FlushSpecific, RAW, NO_AUTH, SHORT, "4", .attributes = WHEN_OFF),
+
+	/* Timing ticks (23) */
+	CMD(TPM, GetTicks, NO_HANDLE, NO_AUTH, SHORT, "", .attributes = PURE),
+	CMD(TPM, TickStampBlob, KEY, BY_KEY, MEDIUM, "dd", KEY_MAY(TickStampBlob)),
+
+	/* Transport sessions (24) */
+	CMD(TPM, EstablishTransport, RAW, HANDLER_OR_NONE, MEDIUM, "2442s", .out_handles = 1,
+	    .attributes = NO_TRANSPORT, KEY_MAY(EstablishTransport)),
+	CMD(TPM, ExecuteTransport, NO_HANDLE, HANDLER, LONG, "s",
+	    .attributes = WHEN_OFF | NO_TRANSPORT),
+	CMD(TPM, ReleaseTransportSigned, KEY, BY_KEY_HANDLER, MEDIUM, "d",
+	    .attributes = NO_TRANSPORT, KEY_MAY(ReleaseTransportSigned)),
+
+	/* Monotonic counter (25) */
+	CMD(TPM, CreateCounter, NO_HANDLE, OWNER, SHORT, "d4", OWNER_MAY(CreateCounter)),
+	CMD(TPM, IncrementCounter, NO_HANDLE, HANDLER, SHORT, "4"),
+	CMD(TPM, ReadCounter, NO_HANDLE, NO_AUTH, SHORT, "4", .attributes = PURE),
+	CMD(TPM, ReleaseCounter, NO_HANDLE, HANDLER, SHORT, "4"),
+	CMD(TPM, ReleaseCounterOwner, NO_HANDLE, OWNER, SHORT, "4", OWNER_MAY(ReleaseCounterOwner)),
+
+	/* DAA (26) */
+	CMD(TPM, DAA_Join, RAW, OWNER, LONG, "1ss", OWNER_MAY(DAA_Join)),
+	CMD(TPM, DAA_Sign, RAW, OWNER, LONG, "1ss", OWNER_MAY(DAA_Sign)),
+
+	/* Deprecated commands (28) */
+	CMD(TPM, EvictKey, KEY, NO_AUTH, SHORT, "", .attributes = WHEN_OFF),
+	CMD(TPM, Terminate_Handle, RAW, NO_AUTH, SHORT, "", .attributes = WHEN_OFF),
+	CMD(TPM, SaveKeyContext, KEY, NO_AUTH, SHORT, ""),
+	CMD(TPM, LoadKeyContext, NO_HANDLE, NO_AUTH, SHORT, "s"),
+	CMD(TPM, SaveAuthContext, RAW, NO_AUTH, SHORT, ""),
+	CMD(TPM, LoadAuthContext, NO_HANDLE, NO_AUTH, SHORT, "s"),
+	CMD(TPM, DirWriteAuth, NO_HANDLE, OWNER, SHORT, "4d", OWNER_MAY(DirWriteAuth)),
+	CMD(TPM, DirRead, NO_HANDLE, NO_AUTH, SHORT, "4", .attributes = PURE),
+	CMD(TPM, Reset, NO_HANDLE, NO_AUTH, SHORT, "", .attributes = WHEN_OFF),
+};
+/* clang-format on */
+
+enum { TABLE_SIZE = sizeof(table) / sizeof(table[0]) };
+
+const struct ordinal *
+ordinal_next(const struct ordinal *row)
+{
+	if (!row)
+		return table;
+	return ++row < table + TABLE_SIZE ? row : NULL;
+}
+
+const struct ordinal *
+ordinal_find(uint32_t ordinal)
+{
+	for (const struct ordinal *row = table; row < table + TABLE_SIZE; row++)
+		if (row->ordinal == ordinal)
+			return row;
+	return NULL;
+}
