@@ -417,8 +417,8 @@ crypto_rsa_decrypt_pkcs1(const struct rsa_key *key, uint8_t *out, size_t *len, c
 		searching &= ~zero;
 	}
 
-	uint32_t good = mask_zero(plain[0]) & mask_equal(plain[1], PKCS1_ENCRYPTION) & ~searching &
-			~mask_below(at, CRYPTO_PKCS1_OVERHEAD);
+	uint32_t good = mask_zero(plain[0]) & mask_equal(plain[1], PKCS1_ENCRYPTION) &
+			~mask_below(at, CRYPTO_PKCS1_OVERHEAD); /* 0 when nothing was found */
 	if (good) {
 		*len = in_len - at;
 		memcpy(out, plain + at, *len);
