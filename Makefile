@@ -2,87 +2,155 @@
 #
 #   make            the programs, in build/
 #   make demo       see a host with vTPMs work, and survive kill -9
-#   make check      format, shell and C checks, unit, system and fuzz tests
+#   make check      all tests: format, unit, system, fuzz; make check-RING runs one of them
 #   make install    programs, scripts, units and man pages below $(DESTDIR)$(PREFIX)
+#   make format     formats the C sources
+#
+# demo and check install the Debian packages that are missing, when run as root.
 
 PREFIX     ?= /usr/local
 SBINDIR    ?= $(PREFIX)/sbin
 MANDIR     ?= $(PREFIX)/share/man
+COMPDIR    ?= $(PREFIX)/share/bash-completion/completions
 XENDIR     ?= /etc/xen/scripts
 UNITDIR    ?= /lib/systemd/system
+STATEDIR   ?= /var/vtpm
 BUILD      := build
 VERSION    := 0.1
 
 CC         := gcc
 CLANG      := clang
-PKGS       := libcrypto libevent libevent_pthreads json-c
+# Debian's own Python, whatever else is in PATH: its packages hold pytest and cryptography.
+PYTHON     := /usr/bin/python3 -B
+PKGS       := libcrypto libevent libevent_pthreads json-c libseccomp tss2-esys tss2-mu tss2-tctildr \
+	xenstore xengnttab xenevtchn xencontrol
+# Asked when first used: `make demo` installs what is missing before.
+PKG_CFLAGS  = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
+PKG_LIBS    = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)
 WARNINGS   := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Werror
 HARDENING  := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
+SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 CPPFLAGS   += -Iinclude -I. -D_GNU_SOURCE -DVTPM_VERSION='"$(VERSION)"'
 CFLAGS     ?= -O2 -g
-ALL_CFLAGS  = -std=c17 $(WARNINGS) $(CFLAGS) -pthread $(shell pkg-config --cflags $(PKGS))
-LDFLAGS    += -pie -Wl,-z,relro,-z,now
-LDLIBS     += $(shell pkg-config --libs $(PKGS)) -pthread
+ALL_CFLAGS  = -std=c17 $(CFLAGS) -pthread $(PKG_CFLAGS)
+LDFLAGS    += -pie -Wl,-z,relro,-z,now,--as-needed
+LDLIBS     += $(PKG_LIBS) -pthread
 
-# The manager alone speaks to Xen. Its headers need anonymous unions.
-XEN_PKGS   := xenstore xengnttab xenevtchn xencontrol
-LDLIBS_vtpm_managerd = $(shell pkg-config --libs $(XEN_PKGS))
-$(BUILD)/opt/manager/grants_xen.o $(BUILD)/san/manager/grants_xen.o: WARNINGS += -std=gnu17
+# The layers: the sources of a folder without the main functions of its programs. A program is its
+# main file and the layers it uses.
+MAIN_vtpmd            := $(wildcard instance/main.c)
+MAIN_vtpm_managerd    := $(wildcard manager/main.c)
+MAIN_vtpmctl          := $(wildcard manager/vtpmctl.c)
+MAIN_vtpm_migrator    := $(wildcard migration/vtpm_migrator.c)
+MAIN_vtpm_migratord   := $(wildcard migration/vtpm_migratord.c)
+NAMES      := vtpmd vtpm_managerd vtpmctl vtpm_migrator vtpm_migratord
+PROGRAMS   := $(foreach p,$(NAMES),$(if $(MAIN_$(p)),$(p)))
+layer       = $(filter-out $(foreach p,$(NAMES),$(MAIN_$(p))),$(wildcard $(1)))
 
-# A program is the sources of its folder (but for other programs' main files) and of these layers.
 COMMON     := $(wildcard include/vtpm/*.c)
 TPMCORE    := $(wildcard tpmcore/*.c)
-INSTANCE   := $(wildcard instance/*.c)
-CTL        := $(wildcard manager/vtpmctl*.c)
-MANAGER    := $(filter-out $(CTL),$(wildcard manager/*.c))
-MIGRATION  := $(wildcard migration/*.c)
+INSTANCE   := $(call layer,instance/*.c)
+CTL        := $(call layer,manager/vtpmctl_*.c)
+MANAGER    := $(filter-out $(CTL),$(call layer,manager/*.c))
+MIGRATION  := $(call layer,migration/*.c)
+LAYERS     := $(COMMON) $(TPMCORE) $(INSTANCE) $(CTL) $(MANAGER) $(MIGRATION)
+
+LAYERS_vtpmd          := $(INSTANCE) $(TPMCORE) $(COMMON)
+LAYERS_vtpm_managerd  := $(MANAGER) $(COMMON)
+LAYERS_vtpmctl        := $(CTL) $(COMMON)
+LAYERS_vtpm_migrator  := $(MIGRATION) $(COMMON)
+LAYERS_vtpm_migratord := $(MIGRATION) $(COMMON)
+
 UNIT_TESTS := $(wildcard tests/unit/test_*.c)
+FUZZERS    := $(wildcard tests/fuzz/fuzz_*.c)
+C_FILES    := $(wildcard $(addsuffix /*.[ch],include/vtpm tpmcore instance manager migration \
+	tests/unit tests/fuzz tests/system tests/xen tests/bench))
 
-PROGRAMS   := $(if $(INSTANCE),vtpmd) $(if $(wildcard manager/main.c),vtpm_managerd) $(if $(CTL),vtpmctl)
-SOURCES_vtpmd         := $(INSTANCE) $(TPMCORE) $(COMMON)
-SOURCES_vtpm_managerd := $(MANAGER) $(COMMON)
-SOURCES_vtpmctl       := $(CTL) $(COMMON)
-
-.SECONDARY:
-.PHONY: all demo check check-format check-unit check-system clean install
+.PHONY: all demo check check-format check-unit check-system check-fuzz format install clean
 all: $(PROGRAMS:%=$(BUILD)/%)
 
-# Two builds of every object: opt/ for programs, san/ for tests under sanitizers.
-FLAGS_opt := $(HARDENING)
-FLAGS_san := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-objects    = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
+# Three builds of every object: opt/ for the programs, san/ for unit tests under sanitizers with
+# coverage of tpmcore, fuzz/ for libFuzzer.
+CC_opt     := $(CC)
+FLAGS_opt  := $(WARNINGS) $(HARDENING)
+CC_san     := $(CC)
+FLAGS_san   = $(WARNINGS) -O1 $(SANITIZERS) $(if $(filter tpmcore/%,$<),--coverage)
+CC_fuzz    := $(CLANG)
+FLAGS_fuzz := $(SANITIZERS) -fsanitize=fuzzer-no-link
+objects     = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
 define variant
 $(BUILD)/$(1)/%.o: %.c
 	@mkdir -p $$(@D)
-	$$(CC) $$(CPPFLAGS) $$(ALL_CFLAGS) $$(FLAGS_$(1)) -MMD -MP -c -o $$@ $$<
+	$$(CC_$(1)) $$(CPPFLAGS) $$(ALL_CFLAGS) $$(FLAGS_$(1)) -MMD -MP -c -o $$@ $$<
+
+$(BUILD)/$(1)/layers.a: $(call objects,$(1),$(LAYERS))
+	rm -f $$@
+	ar rcs $$@ $$^
 endef
-$(foreach v,opt san,$(eval $(call variant,$(v))))
+$(foreach v,opt san fuzz,$(eval $(call variant,$(v))))
+
+# Xen's headers need GNU C.
+$(BUILD)/%/manager/grants_xen.o: ALL_CFLAGS += -std=gnu17
 
 define program
-$(BUILD)/$(1): $(call objects,opt,$(SOURCES_$(1)))
-	$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LDLIBS) $$(LDLIBS_$(1))
+$(BUILD)/$(1): $(call objects,opt,$(MAIN_$(1)) $(LAYERS_$(1)))
+	$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LDLIBS)
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
 
-# A unit test links all of the layers that have no main of their own.
-UNIT_LAYERS := $(call objects,san,$(TPMCORE) $(COMMON) \
-	$(filter-out %/main.c %/vtpmd.c,$(INSTANCE)) $(filter-out %/main.c %/vtpm_managerd.c,$(MANAGER)))
+# A test takes from the layers' archive what it needs.
 UNIT_SUPPORT := $(call objects,san,$(filter-out $(UNIT_TESTS),$(wildcard tests/unit/*.c)))
-$(BUILD)/tests/%: $(BUILD)/san/tests/unit/%.o $(UNIT_SUPPORT) $(UNIT_LAYERS)
+$(BUILD)/unit/%: $(BUILD)/san/tests/unit/%.o $(UNIT_SUPPORT) $(BUILD)/san/layers.a
 	@mkdir -p $(@D)
-	$(CC) $(FLAGS_san) -o $@ $^ $(LDLIBS) $(LDLIBS_vtpm_managerd) $(shell pkg-config --libs check)
+	$(CC) $(SANITIZERS) --coverage -o $@ $^ $(LDLIBS) $(shell pkg-config --libs check)
 
-check: check-format check-unit check-system
+$(BUILD)/fuzzers/%: $(BUILD)/fuzz/tests/fuzz/%.o $(BUILD)/fuzz/layers.a
+	@mkdir -p $(@D)
+	$(CLANG) $(SANITIZERS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+
+demo:
+	@.ci/install
+	@$(MAKE) --no-print-directory -s all
+	@$(PYTHON) tests/system/demo.py
+
+check:
+	@.ci/install check
+	@MAKE='$(MAKE)' BUILD=$(BUILD) tests/check format unit system fuzz
 
 check-format:
-	git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror
-	git ls-files hotplug tests .ci | xargs grep -lE '^#!/bin/(ba)?sh' | xargs shellcheck
+	clang-format --dry-run -Werror $(C_FILES)
+	grep -rlE '^#!/bin/(ba)?sh' .ci $(wildcard hotplug) tests | xargs shellcheck -x
 
-check-unit: $(UNIT_TESTS:tests/unit/%.c=$(BUILD)/tests/%)
-	@set -e; for t in $^; do $$t; done
+check-unit: $(UNIT_TESTS:tests/unit/%.c=$(BUILD)/unit/%)
+	@find $(BUILD)/san -name '*.gcda' -delete
+	@failed=0; for test in $^; do $$test || failed=1; done; exit $$failed
+	@tests/coverage $(BUILD)/san/tpmcore
+
+check-system: all
+	@$(PYTHON) -m pytest -q --tb=short -p no:cacheprovider --durations=5 tests/system
+
+# Each fuzz target runs for its share of FUZZ_SECONDS, from its corpus in the tree.
+FUZZ_SECONDS ?= 60
+check-fuzz: $(FUZZERS:tests/fuzz/%.c=$(BUILD)/fuzzers/%)
+	@tests/fuzz/run $(FUZZ_SECONDS) $^
+
+format:
+	clang-format -i $(C_FILES)
+
+# The last line: the folder's old name, which some users' scripts know.
+install: all
+	install -d $(addprefix $(DESTDIR),$(SBINDIR) $(XENDIR) $(UNITDIR) $(MANDIR)/man8 $(COMPDIR))
+	install $(PROGRAMS:%=$(BUILD)/%) $(DESTDIR)$(SBINDIR)
+	install $(wildcard hotplug/vtpm* hotplug/external-device-migrate) $(DESTDIR)$(XENDIR)
+	install -m 644 $(wildcard hotplug/*.service hotplug/*.socket) $(DESTDIR)$(UNITDIR)
+	install -m 644 $(wildcard docs/man/*.8) $(DESTDIR)$(MANDIR)/man8
+	install -m 644 manager/vtpmctl.bash $(DESTDIR)$(COMPDIR)/vtpmctl
+	install -d -m 700 $(addprefix $(DESTDIR)$(STATEDIR)/,fifos socks)
+	ln -sfn socks $(DESTDIR)$(STATEDIR)/sockets
 
 clean:
 	rm -rf $(BUILD)
 
+.SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
