@@ -46,25 +46,23 @@ log_enabled(enum log_level level)
 	return level <= log_level;
 }
 
-void
-log_write(enum log_level level, const char *format, ...)
+/* Writes one line: the message, then note. */
+__attribute__((format(printf, 3, 0))) static void
+write_line(enum log_level level, const char *note, const char *format, va_list ap)
 {
 	struct stat st;
 	char line[1024];
 	int saved_errno = errno;
-	va_list ap;
 
-	if (!log_enabled(level))
-		return;
 	int socket = fstat(STDERR_FILENO, &st) == 0 && S_ISSOCK(st.st_mode);
-	size_t room = sizeof(line) - 1;
+	size_t room = sizeof(line) - 1 - strlen(note);
 	size_t len = (size_t)snprintf(line, room, "%s%s: %s", socket ? levels[level].journal : "",
 				      log_name, levels[level].label);
-	va_start(ap, format);
 	int added = vsnprintf(line + len, room - len, format, ap);
-	va_end(ap);
 	if (added > 0)
 		len += (size_t)added < room - len ? (size_t)added : room - len - 1;
+	memcpy(line + len, note, strlen(note));
+	len += strlen(note);
 	for (size_t i = 0; i < len; i++) {
 		if (iscntrl((unsigned char)line[i]))
 			line[i] = '?';
@@ -74,4 +72,38 @@ log_write(enum log_level level, const char *format, ...)
 	if (write(STDERR_FILENO, line, len) < 0)
 		errno = saved_errno;
 	errno = saved_errno;
+}
+
+void
+log_write(enum log_level level, const char *format, ...)
+{
+	va_list ap;
+
+	if (!log_enabled(level))
+		return;
+	va_start(ap, format);
+	write_line(level, "", format, ap);
+	va_end(ap);
+}
+
+void
+log_limited(struct log_limit *limit, enum log_level level, const char *format, ...)
+{
+	enum { PERIOD = 60, MOST = 5 };
+	struct timespec now;
+	va_list ap;
+
+	if (!log_enabled(level))
+		return;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (limit->count == 0 || now.tv_sec - limit->since >= PERIOD)
+		*limit = (struct log_limit) { .since = now.tv_sec };
+	if (limit->count >= MOST)
+		return;
+	limit->count++;
+	va_start(ap, format);
+	write_line(level,
+		   limit->count == MOST ? " (more of this kind is not shown for a minute)" : "",
+		   format, ap);
+	va_end(ap);
 }

@@ -8,6 +8,8 @@
 #ifndef VTPM_LOG_H
 #define VTPM_LOG_H
 
+#include <time.h>
+
 enum log_level {
 	LOG_LEVEL_ERROR,
 	LOG_LEVEL_WARNING,
@@ -31,6 +33,19 @@ int log_set_level(const char *level);
 int log_enabled(enum log_level level);
 
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/*
+ * Messages that a peer can provoke as often as it likes: log_limited shows the first few within a
+ * minute, the last of them with a note that more are not shown. A struct log_limit of zeros is
+ * ready for use.
+ */
+struct log_limit {
+	time_t since;
+	unsigned count;
+};
+
+void log_limited(struct log_limit *limit, enum log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 #define log_error(...)   log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_write(LOG_LEVEL_WARNING, __VA_ARGS__)
