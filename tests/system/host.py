@@ -4,6 +4,7 @@ Host is a folder of its own (short, since a UNIX socket's path has 107 bytes at 
 everything that was started in it. Whatever a program forks off, also a vtpmd whose manager was
 killed, becomes a child of this process when its parent dies, and close() ends it.
 """
+import contextlib
 import ctypes
 import os
 import shutil
@@ -80,10 +81,13 @@ class Process(subprocess.Popen):
         return self.wait(TIMEOUT)
 
 
-def children():
-    """The pids of this process's children, adopted ones included."""
-    return [int(pid) for task in Path("/proc/self/task").iterdir()
-            for pid in (task / "children").read_text().split()]
+def children(pid="self"):
+    """The pids of a process's children, adopted ones included."""
+    try:
+        return {int(child) for task in Path(f"/proc/{pid}/task").iterdir()
+                for child in (task / "children").read_text().split()}
+    except OSError:  # it is gone
+        return set()
 
 
 class Network:
@@ -138,20 +142,36 @@ class Host:
         self.folder = Path(tempfile.mkdtemp(prefix="vtpm-"))
         self.folder.chmod(0o711)  # tcsd becomes the user tss and has its folder below
         self.state_dir, self.run_dir = self.folder / "state", self.folder / "run"
-        self.processes, self.closing, self.old_children = [], [], set(children())
+        self.processes, self.closing, self.old_children = [], [], children()
 
     def close(self):
         """Kills everything that was started here, with all descendants; removes the folder."""
         for thing in self.closing:
             thing.close()
-        for process in self.processes:
-            if process.poll() is None:
-                process.kill9()
-        while orphans := set(children()) - self.old_children:
-            for pid in orphans:
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
+        self.kill9_everything()
         shutil.rmtree(self.folder)
+
+    def running(self):
+        """The pids of all that was started here, descendants included."""
+        found, new = set(), children() - self.old_children
+        while new:
+            found |= new
+            new = set().union(*map(children, new)) - found
+        return found
+
+    def kill9_everything(self):
+        """kill -9 of all of running(), as a power cut would do; returns the pids."""
+        killed = set()
+        while pids := self.running():
+            killed |= pids
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            for process in self.processes:
+                process.wait()
+            for orphan in children() - self.old_children:
+                os.waitpid(orphan, 0)
+        return killed
 
     def __enter__(self):
         return self
