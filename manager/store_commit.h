@@ -1,0 +1,48 @@
+/*
+ * store_commit.h - changes of the store on their way to the disk, for store.c.
+ */
+#ifndef MANAGER_STORE_COMMIT_H
+#define MANAGER_STORE_COMMIT_H
+
+#include "manager/store_internal.h"
+
+enum change_kind {
+	CHANGE_DEFINE,
+	CHANGE_UPDATE,
+	CHANGE_NVM,
+	CHANGE_RECOVER,
+	CHANGE_DELETE,
+	CHANGE_HOST,
+	CHANGE_SEAL,
+};
+
+struct change {
+	struct change *next;
+	enum change_kind kind;
+	uint32_t id;
+	struct entry entry; /* what is wanted, then what is recorded */
+	uint8_t *data;      /* NVM, host record or seal */
+	size_t len;
+	int fd; /* of the NVM file while it is not flushed */
+	int error;
+	bool finished;                      /* for commit_wait */
+	void (*done)(void *ctx, int error); /* NULL: somebody waits */
+	void *ctx;
+};
+
+/* commit_start, commit_stop: the thread. Stopping waits for all that was submitted. */
+int commit_start(struct store *store);
+void commit_stop(struct store *store);
+
+/* change_new: a change of a copy of data (NULL: none). NULL when memory is short. */
+struct change *change_new(enum change_kind kind, uint32_t id, const uint8_t *data, size_t len);
+void change_free(struct change *change);
+
+/*
+ * commit_submit: queues a change. One with a callback belongs to the committer from now on; one
+ * without is waited for with commit_wait, which returns its error, and freed by the caller.
+ */
+void commit_submit(struct store *store, struct change *change);
+int commit_wait(struct store *store, struct change *change);
+
+#endif
