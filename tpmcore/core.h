@@ -171,6 +171,9 @@ struct stclear {
 	uint8_t deferredPhysicalPresence;
 };
 
+/* Who runs the TPM's only SHA-1 thread: TPM_SHA1Start or the dynamic launch. */
+enum hash_owner { HASH_NONE, HASH_SHA1, HASH_LAUNCH };
+
 /* What no command keeps: TPM_STANY_FLAGS, TPM_STANY_DATA [Part 2, 7.3 and 7.6]. */
 struct stany {
 	bool postInitialise;
@@ -182,8 +185,8 @@ struct stany {
 	uint32_t contextCount;
 	uint32_t contextList[MAX_CONTEXTS]; /* counts of the saved session contexts; 0: free */
 	uint8_t tickNonce[DIGEST_SIZE];
-	uint64_t tick_start;                             /* platform time at tick 0, microseconds */
-	enum { HASH_NONE, HASH_SHA1, HASH_LAUNCH } hash; /* owner of the SHA-1 thread */
+	uint64_t tick_start; /* platform time at tick 0, microseconds */
+	uint8_t hash;        /* enum hash_owner of the SHA-1 thread */
 	struct sha1_thread sha1;
 	struct session sessions[MAX_SESSIONS];
 	struct transport transports[MAX_TRANSPORTS];
@@ -245,6 +248,7 @@ enum {
 	AUDIT_NEVER = 1 << 7,      /* cannot be audited */
 	AUDIT_DEFAULT = 1 << 8,    /* audited until TPM_SetOrdinalAuditStatus */
 	PURE = 1 << 9, /* changes nothing, not even volatile state, when it has no session */
+	IGNORES_PCR = 1 << 12, /* its keys may be bound to other PCR values than the present ones */
 	KEEPS_SAVED = 1 << 11, /* what TPM_SaveState kept stays valid */
 	KEEPS_SHA1 = 1 << 10,  /* part of a SHA-1 thread; any other command ends the thread */
 };
@@ -358,6 +362,13 @@ TPM_RESULT auth_decrypt(struct command *c, unsigned i, bool nonce_odd, const uin
 struct session *session_find(struct tpm *tpm, uint32_t handle);
 /* session_new: a free slot with handle and fresh nonceEven; NULL: TPM_RESOURCES. */
 struct session *session_new(struct tpm *tpm, uint16_t protocol);
+/*
+ * session_open: an OSAP or DSAP session (sessions.c) for entity; writes the response's parameters.
+ * TPM_RESOURCES, TPM_INAPPROPRIATE_ENC.
+ */
+TPM_RESULT session_open(struct command *c, uint16_t protocol, uint8_t encryption,
+			const struct entity *entity, const uint8_t *nonceOdd,
+			struct session **opened);
 void session_terminate(struct session *s);
 /* session_terminate_entity: all OSAP and DSAP sessions of entity, whose secret changed or is gone.
  */
@@ -409,8 +420,9 @@ TPM_RESULT pcr_check_info(const struct command *c, const struct pcr_info *info);
 TPM_RESULT pcr_check_info_short(const struct command *c, const struct pcr_info_short *info);
 /* pcr_info_at_creation: fills in digestAtCreation and localityAtCreation with what is now. */
 void pcr_info_at_creation(const struct command *c, struct pcr_info *info);
-/* pcr_startup_clear: values after TPM_Startup(ST_CLEAR), or the fixed part of it after ST_STATE. */
+/* pcr_startup_clear, pcr_startup_state: the values after TPM_Startup(ST_CLEAR) and (ST_STATE). */
 void pcr_startup_clear(struct tpm *tpm);
+void pcr_startup_state(struct tpm *tpm); /* only the resettable ones */
 
 /* ---- Platform ---- */
 
@@ -425,9 +437,9 @@ uint32_t tpm_new_handle(struct tpm *tpm, uint8_t resource_type,
 
 /* ---- What the engine and other chapters need of a chapter ---- */
 
-/* tpm.c: a TPM as it leaves the factory; tpm takes over all of by, which is freed. */
+/* tpm.c: a TPM as it leaves the factory; frees and wipes all NV areas. */
 void tpm_manufacture(struct tpm *tpm);
-void tpm_replace(struct tpm *tpm, struct tpm *by);
+void tpm_free_nv(struct tpm *tpm);
 
 /* ownership.c: the actions common to TPM_OwnerClear, TPM_ForceClear and TPM_RevokeTrust [Part
  * 3, 6.2]. */
@@ -455,6 +467,15 @@ void audit_manufacture(struct tpm *tpm);
 TPM_RESULT delegation_check(const struct command *c, const struct delegate_public *pub);
 TPM_RESULT delegation_owner_secret(struct command *c, struct entity *entity);
 void delegation_owner_clear(struct tpm *tpm);
+
+/* capability.c: TPM_CAP_VERSION_INFO [Part 2, 21.6], also part of TPM_Quote2. */
+void version_info_write(struct writer *w);
+
+/* endorsement.c: the EK as TPM_PUBKEY, and its private operation as that of a key. */
+struct key endorsement_key(const struct tpm *tpm);
+
+/* startup.c: the self-test failed, or state was lost: only what WHEN_FAILED allows still runs. */
+void tpm_fail(struct tpm *tpm);
 
 /* nvstorage.c */
 struct nv_area *nv_find(struct tpm *tpm, uint32_t index);

@@ -151,6 +151,10 @@ resolve_handles(struct command *c)
 		c->key[i] = key_find(c->tpm, c->handle[i], &c->slot[i]);
 		if (!c->key[i])
 			return TPM_INVALID_KEYHANDLE;
+		TPM_RESULT rc =
+		    c->row->attributes & IGNORES_PCR ? TPM_SUCCESS : key_check_pcr(c, c->key[i]);
+		if (rc)
+			return rc;
 	}
 	return TPM_SUCCESS;
 }

@@ -109,7 +109,8 @@ static const struct ordinal table[] = {
 	    KEY_MAY(CreateWrapKey)),
 	CMD(TPM, LoadKey, KEY, BY_KEY, MEDIUM, "k", .out_handles = 1, KEY_MAY(LoadKey)),
 	CMD(TPM, LoadKey2, KEY, BY_KEY, MEDIUM, "k", .out_handles = 1, KEY_MAY(LoadKey2)),
-	CMD(TPM, GetPubKey, KEY, BY_KEY_PUBLIC, SHORT, "", KEY_MAY(GetPubKey)),
+	CMD(TPM, GetPubKey, KEY, BY_KEY_PUBLIC, SHORT, "", .attributes = IGNORES_PCR,
+	    KEY_MAY(GetPubKey)),
 	CMD(TPM, Sealx, KEY, BY_KEY, MEDIUM, "dss", KEY_MAY(Sealx)),
 
 	/* Key migration (11) */
@@ -148,8 +149,10 @@ static const struct ordinal table[] = {
 	CMD(TPM, Sign, KEY, BY_KEY, MEDIUM, "s", KEY_MAY(Sign)),
 	CMD(TPM, GetRandom, NO_HANDLE, NO_AUTH, SHORT, "4", .attributes = PURE),
 	CMD(TPM, StirRandom, NO_HANDLE, NO_AUTH, SHORT, "s", .attributes = PURE),
-	CMD(TPM, CertifyKey, KEY_KEY, BY_KEYS, MEDIUM, "d", KEY_MAY(CertifyKey)),
-	CMD(TPM, CertifyKey2, KEY_KEY, BY_KEYS, MEDIUM, "dd", KEY_MAY(CertifyKey2)),
+	CMD(TPM, CertifyKey, KEY_KEY, BY_KEYS, MEDIUM, "d", .attributes = IGNORES_PCR,
+	    KEY_MAY(CertifyKey)),
+	CMD(TPM, CertifyKey2, KEY_KEY, BY_KEYS, MEDIUM, "dd", .attributes = IGNORES_PCR,
+	    KEY_MAY(CertifyKey2)),
 
 	/* Endorsement key (14) */
 	CMD(TPM, CreateEndorsementKeyPair, NO_HANDLE, NO_AUTH, LONG, "dK"),
@@ -214,7 +217,7 @@ static const struct ordinal table[] = {
 	CMD(TPM, NV_ReadValueAuth, NO_HANDLE, HANDLER, SHORT, "444"),
 
 	/* Session management (21) */
-	CMD(TPM, KeyControlOwner, KEY, OWNER, SHORT, "P41"),
+	CMD(TPM, KeyControlOwner, KEY, OWNER, SHORT, "P41", .attributes = IGNORES_PCR),
 	CMD(TPM, SaveContext, RAW, NO_AUTH, SHORT, "4L"),
 	CMD(TPM, LoadContext, NO_HANDLE, NO_AUTH, SHORT, "41s"),
 	CMD(TPM, FlushSpecific, RAW, NO_AUTH, SHORT, "4", .attributes = WHEN_OFF),
@@ -243,9 +246,9 @@ static const struct ordinal table[] = {
 	CMD(TPM, DAA_Sign, RAW, OWNER, LONG, "1ss", OWNER_MAY(DAA_Sign)),
 
 	/* Deprecated commands (28) */
-	CMD(TPM, EvictKey, KEY, NO_AUTH, SHORT, "", .attributes = WHEN_OFF),
+	CMD(TPM, EvictKey, KEY, NO_AUTH, SHORT, "", .attributes = WHEN_OFF | IGNORES_PCR),
 	CMD(TPM, Terminate_Handle, RAW, NO_AUTH, SHORT, "", .attributes = WHEN_OFF),
-	CMD(TPM, SaveKeyContext, KEY, NO_AUTH, SHORT, ""),
+	CMD(TPM, SaveKeyContext, KEY, NO_AUTH, SHORT, "", .attributes = IGNORES_PCR),
 	CMD(TPM, LoadKeyContext, NO_HANDLE, NO_AUTH, SHORT, "s"),
 	CMD(TPM, SaveAuthContext, RAW, NO_AUTH, SHORT, ""),
 	CMD(TPM, LoadAuthContext, NO_HANDLE, NO_AUTH, SHORT, "s"),

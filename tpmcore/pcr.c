@@ -63,9 +63,17 @@ pcr_info_at_creation(const struct command *c, struct pcr_info *info)
 }
 
 void
-pcr_startup_clear(struct tpm *tpm)
+pcr_startup_state(struct tpm *tpm)
 {
 	/* PC Client: the registers of the dynamic launch start at ff [TIS 1.21, 7.2]. */
-	memset(tpm->stclear.pcr, 0, sizeof(tpm->stclear.pcr));
+	memset(tpm->stclear.pcr[16], 0, DIGEST_SIZE);
 	memset(tpm->stclear.pcr[17], 0xff, 6 * DIGEST_SIZE);
+	memset(tpm->stclear.pcr[23], 0, DIGEST_SIZE);
+}
+
+void
+pcr_startup_clear(struct tpm *tpm)
+{
+	memset(tpm->stclear.pcr, 0, sizeof(tpm->stclear.pcr));
+	pcr_startup_state(tpm);
 }

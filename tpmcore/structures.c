@@ -323,6 +323,26 @@ key_store_read(struct reader *r, struct key *key)
 }
 
 void
+sealed_data_read(struct reader *r, struct sealed_data *sealed)
+{
+	sealed->payload = reader_u8(r);
+	reader_bytes(r, sealed->authData, TPM_DIGEST_SIZE);
+	reader_bytes(r, sealed->tpmProof, TPM_DIGEST_SIZE);
+	reader_bytes(r, sealed->storedDigest, TPM_DIGEST_SIZE);
+	sealed->data = reader_sized(r);
+}
+
+void
+sealed_data_write(struct writer *w, const struct sealed_data *sealed)
+{
+	writer_u8(w, sealed->payload);
+	writer_bytes(w, sealed->authData, TPM_DIGEST_SIZE);
+	writer_bytes(w, sealed->tpmProof, TPM_DIGEST_SIZE);
+	writer_bytes(w, sealed->storedDigest, TPM_DIGEST_SIZE);
+	writer_sized(w, sealed->data.pos, sealed->data.left);
+}
+
+void
 marshal_nv_public(struct marshal *m, struct nv_public *pub)
 {
 	marshal_tag(m, TPM_TAG_NV_DATA_PUBLIC);

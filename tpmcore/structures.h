@@ -127,6 +127,17 @@ TPM_RESULT pubkey_read(struct reader *r, struct key *key);
 void key_store_write(struct writer *w, const struct key *key);
 TPM_RESULT key_store_read(struct reader *r, struct key *key);
 
+/* TPM_SEALED_DATA [Part 2, 9.4]. data is a view. */
+struct sealed_data {
+	uint8_t payload; /* TPM_PT_SEAL */
+	uint8_t authData[TPM_DIGEST_SIZE];
+	uint8_t tpmProof[TPM_DIGEST_SIZE];
+	uint8_t storedDigest[TPM_DIGEST_SIZE]; /* of the TPM_STORED_DATA without encData */
+	struct reader data;
+};
+void sealed_data_read(struct reader *r, struct sealed_data *sealed);
+void sealed_data_write(struct writer *w, const struct sealed_data *sealed);
+
 /* TPM_NV_DATA_PUBLIC [Part 2, 19.3]. */
 struct nv_public {
 	uint32_t nvIndex;

@@ -34,9 +34,8 @@ tpm_manufacture(struct tpm *tpm)
 	audit_manufacture(tpm);
 }
 
-/* Frees what tpm owns besides itself. */
-static void
-release(struct tpm *tpm)
+void
+tpm_free_nv(struct tpm *tpm)
 {
 	for (size_t i = 0; i < tpm->nv_count; i++) {
 		crypto_wipe(tpm->nv[i].data, tpm->nv[i].pub.dataSize);
@@ -45,9 +44,8 @@ release(struct tpm *tpm)
 	if (tpm->nv)
 		crypto_wipe(tpm->nv, tpm->nv_count * sizeof(*tpm->nv));
 	free(tpm->nv);
-	if (tpm->saved)
-		crypto_wipe(tpm->saved, tpm->saved_len);
-	free(tpm->saved);
+	tpm->nv = NULL;
+	tpm->nv_count = 0;
 }
 
 void
@@ -55,18 +53,10 @@ tpm_free(struct tpm *tpm)
 {
 	if (!tpm)
 		return;
-	release(tpm);
+	tpm_free_nv(tpm);
+	saved_state_drop(tpm);
 	crypto_wipe(tpm, sizeof(*tpm));
 	free(tpm);
-}
-
-void
-tpm_replace(struct tpm *tpm, struct tpm *by)
-{
-	release(tpm);
-	*tpm = *by;
-	crypto_wipe(by, sizeof(*by));
-	free(by);
 }
 
 void
