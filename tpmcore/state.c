@@ -87,6 +87,14 @@ visit_key(struct marshal *m, struct key *key)
 	visit_digest(m, key->migrationAuth);
 }
 
+void
+state_visit_key_slot(struct marshal *m, struct key_slot *k)
+{
+	marshal_u32(m, &k->handle);
+	marshal_bool(m, &k->parentPCRStatus);
+	visit_key(m, &k->key);
+}
+
 /* The key slots that are owner-evict or those that are not. Reading puts them into free slots. */
 static void
 visit_keys(struct marshal *m, struct tpm *tpm, bool ownerEvict)
@@ -101,9 +109,7 @@ visit_keys(struct marshal *m, struct tpm *tpm, bool ownerEvict)
 
 		if (m->w ? !ours : k->handle != 0)
 			continue;
-		marshal_u32(m, &k->handle);
-		marshal_bool(m, &k->parentPCRStatus);
-		visit_key(m, &k->key);
+		state_visit_key_slot(m, k);
 		k->ownerEvict = ownerEvict;
 		count--;
 	}
@@ -225,8 +231,8 @@ visit_stclear(struct marshal *m, struct stclear *s)
 	marshal_u8(m, &s->deferredPhysicalPresence);
 }
 
-static void
-visit_session(struct marshal *m, struct session *s)
+void
+state_visit_session(struct marshal *m, struct session *s)
 {
 	marshal_u32(m, &s->handle);
 	if (s->handle == 0)
@@ -240,8 +246,8 @@ visit_session(struct marshal *m, struct session *s)
 	marshal_delegate_public(m, &s->delegation);
 }
 
-static void
-visit_transport(struct marshal *m, struct transport *t)
+void
+state_visit_transport(struct marshal *m, struct transport *t)
 {
 	marshal_u32(m, &t->handle);
 	if (t->handle == 0)
@@ -254,8 +260,8 @@ visit_transport(struct marshal *m, struct transport *t)
 	visit_digest(m, t->digest);
 }
 
-static void
-visit_daa(struct marshal *m, struct daa_session *d)
+void
+state_visit_daa(struct marshal *m, struct daa_session *d)
 {
 	marshal_u32(m, &d->handle);
 	if (d->handle == 0)
@@ -304,11 +310,11 @@ visit_stany(struct marshal *m, const struct tpm *tpm, struct stany *s)
 	visit_moment(m, tpm, &s->tick_start);
 	visit_sha1(m, s);
 	for (unsigned i = 0; i < MAX_SESSIONS; i++)
-		visit_session(m, &s->sessions[i]);
+		state_visit_session(m, &s->sessions[i]);
 	for (unsigned i = 0; i < MAX_TRANSPORTS; i++)
-		visit_transport(m, &s->transports[i]);
+		state_visit_transport(m, &s->transports[i]);
 	for (unsigned i = 0; i < MAX_DAA; i++)
-		visit_daa(m, &s->daa[i]);
+		state_visit_daa(m, &s->daa[i]);
 }
 
 static void

@@ -18,4 +18,10 @@ TPM_RESULT state_encode(const struct tpm *tpm, enum tpm_state kind, uint8_t **bl
  */
 TPM_RESULT state_decode(struct tpm *tpm, enum tpm_state kind, const uint8_t *blob, size_t len);
 
+/* One resource in a volatile blob or in a saved context; handle 0 is an empty slot. */
+void state_visit_key_slot(struct marshal *m, struct key_slot *k);
+void state_visit_session(struct marshal *m, struct session *s);
+void state_visit_transport(struct marshal *m, struct transport *t);
+void state_visit_daa(struct marshal *m, struct daa_session *d);
+
 #endif
