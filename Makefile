@@ -122,9 +122,11 @@ check-format:
 	clang-format --dry-run -Werror $(C_FILES)
 	grep -rlE '^#!/bin/(ba)?sh' .ci $(wildcard hotplug) tests | xargs shellcheck -x
 
+# What a test's programs log is shown when the test fails.
 check-unit: $(UNIT_TESTS:tests/unit/%.c=$(BUILD)/unit/%)
 	@find $(BUILD)/san -name '*.gcda' -delete
-	@failed=0; for test in $^; do $$test || failed=1; done; exit $$failed
+	@failed=0; for test in $^; do \
+		$$test 2>$$test.log || { cat $$test.log; failed=1; }; done; exit $$failed
 	@tests/coverage $(BUILD)/san/tpmcore
 
 check-system: all
