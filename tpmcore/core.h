@@ -242,7 +242,6 @@ enum {
 	WHEN_DEACTIVATED = 1 << 1, /* ... deactivated */
 	WHEN_FAILED = 1 << 2,      /* ... after a failed self-test */
 	WHEN_POSTINIT = 1 << 3,    /* ... before TPM_Startup */
-	NEEDS_OWNER = 1 << 4,      /* TPM_NOSRK without an owner */
 	NEEDS_NO_OWNER = 1 << 5,   /* TPM_OWNER_SET with one */
 	NO_TRANSPORT = 1 << 6,     /* TPM_NO_WRAP_TRANSPORT inside a transport session */
 	AUDIT_NEVER = 1 << 7,      /* cannot be audited */
@@ -388,6 +387,11 @@ void key_slot_free(struct key_slot *slot);
 TPM_RESULT key_check_parms(const struct key *key);
 /* key_generate: fills rsa by parms; TPM_FAIL when cancelled. */
 TPM_RESULT key_generate(struct tpm *tpm, struct key *key);
+/*
+ * key_create (storage.c): generates key, whose public template and AuthData are set, wraps it under
+ * c->key[0] and writes it to the response.
+ */
+TPM_RESULT key_create(struct command *c, struct key *key);
 /* key_wrap: encrypts TPM_STORE_ASYMKEY of key under parent, at most CRYPTO_RSA_MAX bytes.
  * key_unwrap reverses it. */
 TPM_RESULT key_wrap(const struct key *parent, const struct key *key, uint8_t *enc, size_t *len);
@@ -400,6 +404,13 @@ TPM_RESULT key_decrypt(const struct key *key, uint8_t *out, size_t *len, struct 
 /* key_migratable: by keyFlags. key_can_sign: by keyUsage: signing, legacy and identity keys. */
 bool key_migratable(const struct key *key);
 bool key_can_sign(const struct key *key);
+/*
+ * key_is_cmk: a certified migration key, by its payload. key_cmk_auth: the migrationAuth of such a
+ * key under the migration authorities of msaDigest: HMAC of TPM_CMK_MIGAUTH [Part 2, 10.8.4].
+ */
+bool key_is_cmk(const struct key *key);
+void key_cmk_auth(const struct tpm *tpm, const struct key *key, const uint8_t *msaDigest,
+		  uint8_t *auth);
 /* key_check_pcr: PCRs and locality that the key is bound to are right now. */
 TPM_RESULT key_check_pcr(const struct command *c, const struct key *key);
 /* key_sign_sha1: info as sigScheme wants it, over a digest; writes a sized signature.
@@ -420,6 +431,12 @@ TPM_RESULT pcr_check_info(const struct command *c, const struct pcr_info *info);
 TPM_RESULT pcr_check_info_short(const struct command *c, const struct pcr_info_short *info);
 /* pcr_info_at_creation: fills in digestAtCreation and localityAtCreation with what is now. */
 void pcr_info_at_creation(const struct command *c, struct pcr_info *info);
+/*
+ * pcr_extend (integrity.c): TPM_BADINDEX, TPM_BAD_LOCALITY. pcr_extend_response: the new value as
+ * outDigest; zeros while the TPM is disabled or deactivated.
+ */
+TPM_RESULT pcr_extend(struct tpm *tpm, unsigned locality, uint32_t pcr, const uint8_t *digest);
+void pcr_extend_response(struct command *c, uint32_t pcr);
 /* pcr_startup_clear, pcr_startup_state: the values after TPM_Startup(ST_CLEAR) and (ST_STATE). */
 void pcr_startup_clear(struct tpm *tpm);
 void pcr_startup_state(struct tpm *tpm); /* only the resettable ones */

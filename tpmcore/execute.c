@@ -118,6 +118,15 @@ command_parse(struct command *c, const uint8_t *cmd, size_t cmd_len)
 	return TPM_SUCCESS;
 }
 
+static bool
+needs_owner(const struct ordinal *row)
+{
+	for (unsigned i = 0; i < 2; i++)
+		if (row->auths[i] == AUTH_OWNER || row->auths[i] == AUTH_SRK)
+			return true;
+	return false;
+}
+
 /* Whether the TPM is in a state to run the command at all. */
 static TPM_RESULT
 check_state(const struct command *c)
@@ -135,7 +144,7 @@ check_state(const struct command *c)
 		return TPM_DISABLED;
 	if (STCLEAR_FLAG(tpm, DEACTIVATED) && !(attributes & WHEN_DEACTIVATED))
 		return TPM_DEACTIVATED;
-	if (attributes & NEEDS_OWNER && !tpm->permanent.owner_installed)
+	if (needs_owner(c->row) && !tpm->permanent.owner_installed)
 		return TPM_NOSRK;
 	if (attributes & NEEDS_NO_OWNER && tpm->permanent.owner_installed)
 		return TPM_OWNER_SET;
@@ -193,7 +202,9 @@ authorize(struct command *c)
 			continue;
 		}
 		c->auth[next].kind = kind;
-		if (kind == AUTH_OWNER || kind == AUTH_OWNER_OR_NONE)
+		if (kind == AUTH_OWNER_OR_NONE && !c->tpm->permanent.owner_installed)
+			rc = TPM_NOSRK;
+		else if (kind == AUTH_OWNER || kind == AUTH_OWNER_OR_NONE)
 			rc = auth_verify(c, next, entity_owner(c->tpm));
 		else if (kind == AUTH_KEY || kind == AUTH_KEY_PUBLIC || kind == AUTH_SRK)
 			rc = auth_verify(c, next, entity_key(key));

@@ -184,3 +184,21 @@ key_sign_sha1(const struct key *key, const uint8_t *digest, struct writer *out)
 	writer_sized(out, signature, key->rsa.n_len);
 	return TPM_SUCCESS;
 }
+
+bool
+key_is_cmk(const struct key *key)
+{
+	return key->payload == TPM_PT_MIGRATE_RESTRICTED || key->payload == TPM_PT_MIGRATE_EXTERNAL;
+}
+
+void
+key_cmk_auth(const struct tpm *tpm, const struct key *key, const uint8_t *msaDigest, uint8_t *auth)
+{
+	static const uint8_t tag[2] = { 0, TPM_TAG_CMK_MIGAUTH };
+	uint8_t pubKeyDigest[DIGEST_SIZE];
+
+	key_pubkey_digest(key, pubKeyDigest);
+	crypto_hmac(
+	    auth, tpm->permanent.tpmProof, DIGEST_SIZE,
+	    SPANS(SPAN(tag, 2), SPAN(msaDigest, DIGEST_SIZE), SPAN(pubKeyDigest, DIGEST_SIZE)));
+}

@@ -1,0 +1,295 @@
+/* Cryptographic functions [TPM Main Part 3, 13]. */
+#include "tpmcore/commands.h"
+
+enum {
+	SHA1_MAX_BYTES = TPM_BUFFER_SIZE - 64, /* of one TPM_SHA1Update */
+	RANDOM_MAX = TPM_BUFFER_SIZE - 128,    /* of one TPM_GetRandom */
+};
+
+TPM_RESULT
+tpm_SHA1Start(struct command *c)
+{
+	c->tpm->stany.hash = HASH_SHA1;
+	crypto_sha1_start(&c->tpm->stany.sha1);
+	writer_u32(&c->out, SHA1_MAX_BYTES);
+	return TPM_SUCCESS;
+}
+
+TPM_RESULT
+tpm_SHA1Update(struct command *c)
+{
+	struct reader hashData = reader_sized(&c->in);
+
+	if (c->tpm->stany.hash != HASH_SHA1)
+		return TPM_SHA_THREAD;
+	if (hashData.left % 64 != 0 || hashData.left == 0 || hashData.left > SHA1_MAX_BYTES) {
+		c->tpm->stany.hash = HASH_NONE;
+		return TPM_SHA_ERROR;
+	}
+	crypto_sha1_update(&c->tpm->stany.sha1, hashData.pos, hashData.left);
+	return TPM_SUCCESS;
+}
+
+/* The end of the thread, with the last, possibly incomplete block. */
+static TPM_RESULT
+sha1_complete(struct command *c, uint8_t *digest)
+{
+	struct reader hashData = reader_sized(&c->in);
+
+	if (c->tpm->stany.hash != HASH_SHA1)
+		return TPM_SHA_THREAD;
+	c->tpm->stany.hash = HASH_NONE;
+	if (hashData.left > 64)
+		return TPM_SHA_ERROR;
+	crypto_sha1_update(&c->tpm->stany.sha1, hashData.pos, hashData.left);
+	crypto_sha1_final(&c->tpm->stany.sha1, digest);
+	return TPM_SUCCESS;
+}
+
+TPM_RESULT
+tpm_SHA1Complete(struct command *c)
+{
+	uint8_t digest[DIGEST_SIZE];
+	TPM_RESULT rc = sha1_complete(c, digest);
+
+	if (rc == TPM_SUCCESS)
+		writer_bytes(&c->out, digest, DIGEST_SIZE);
+	return rc;
+}
+
+TPM_RESULT
+tpm_SHA1CompleteExtend(struct command *c)
+{
+	uint32_t pcrNum = reader_u32(&c->in);
+	uint8_t digest[DIGEST_SIZE];
+	TPM_RESULT rc = sha1_complete(c, digest);
+
+	if (rc == TPM_SUCCESS)
+		rc = pcr_extend(c->tpm, c->locality, pcrNum, digest);
+	if (rc)
+		return rc;
+	writer_bytes(&c->out, digest, DIGEST_SIZE);
+	pcr_extend_response(c, pcrNum);
+	return TPM_SUCCESS;
+}
+
+/* TPM_SS_RSASSAPKCS1v15_INFO: the data inside a TPM_SIGN_INFO [Part 2, 11.5]. */
+static void
+sign_info_digest(const struct command *c, struct reader data, uint8_t *digest)
+{
+	static const uint8_t tag_and_fixed[6] = { 0, TPM_TAG_SIGNINFO, 'S', 'I', 'G', 'N' };
+	static const uint8_t no_nonce[DIGEST_SIZE];
+	uint8_t size[4];
+	struct writer w = writer_of(size, sizeof(size));
+
+	writer_u32(&w, (uint32_t)data.left);
+	crypto_sha1(digest, SPANS(SPAN(tag_and_fixed, 6),
+				  SPAN(c->auth_count ? c->auth[0].nonceOdd : no_nonce, DIGEST_SIZE),
+				  SPAN(size, 4), SPAN(data.pos, data.left)));
+}
+
+TPM_RESULT
+tpm_Sign(struct command *c)
+{
+	const struct key *key = c->key[0];
+	struct reader area = reader_sized(&c->in);
+	uint8_t digest[DIGEST_SIZE], signature[CRYPTO_RSA_MAX];
+
+	if (key->keyUsage != TPM_KEY_SIGNING && key->keyUsage != TPM_KEY_LEGACY)
+		return TPM_INVALID_KEYUSAGE;
+	if (area.left == 0)
+		return TPM_BAD_PARAMETER;
+	switch (key->parms.sigScheme) {
+	case TPM_SS_RSASSAPKCS1v15_SHA1:
+		if (area.left != DIGEST_SIZE)
+			return TPM_BAD_PARAMETER;
+		return key_sign_sha1(key, area.pos, &c->out);
+	case TPM_SS_RSASSAPKCS1v15_INFO:
+		sign_info_digest(c, area, digest);
+		return key_sign_sha1(key, digest, &c->out);
+	case TPM_SS_RSASSAPKCS1v15_DER:
+		if (area.left + CRYPTO_PKCS1_OVERHEAD > key->rsa.n_len)
+			return TPM_BAD_PARAMETER;
+		if (crypto_rsa_sign_der(&key->rsa, signature, area.pos, area.left))
+			return TPM_FAIL;
+		writer_sized(&c->out, signature, key->rsa.n_len);
+		return TPM_SUCCESS;
+	default:
+		return TPM_INVALID_KEYUSAGE;
+	}
+}
+
+TPM_RESULT
+tpm_GetRandom(struct command *c)
+{
+	uint32_t wanted = reader_u32(&c->in);
+	uint32_t given = wanted < RANDOM_MAX ? wanted : RANDOM_MAX;
+
+	writer_u32(&c->out, given);
+	return tpm_random(c->tpm, writer_reserve(&c->out, given), given);
+}
+
+TPM_RESULT
+tpm_StirRandom(struct command *c)
+{
+	/* The platform's generator needs no help from a guest, and takes no harm. */
+	(void)c;
+	return TPM_SUCCESS;
+}
+
+/* Whether a key may speak for others: TPM_CertifyKey and its kin. */
+static TPM_RESULT
+check_certifier(const struct key *cert, const struct key *certified)
+{
+	if (!key_can_sign(cert))
+		return TPM_INVALID_KEYUSAGE;
+	if (cert->parms.sigScheme != TPM_SS_RSASSAPKCS1v15_SHA1 &&
+	    cert->parms.sigScheme != TPM_SS_RSASSAPKCS1v15_INFO)
+		return TPM_BAD_SCHEME;
+	if (cert->keyUsage == TPM_KEY_IDENTITY && key_migratable(certified) &&
+	    !(certified->keyFlags & TPM_MIGRATEAUTHORITY))
+		return TPM_MIGRATEFAIL;
+	return TPM_SUCCESS;
+}
+
+static TPM_RESULT
+check_certify_pcrs(const struct command *c, const struct key *cert, const struct key *certified)
+{
+	TPM_RESULT rc = key_check_pcr(c, cert);
+
+	if (rc || certified->keyFlags & TPM_PCRIGNOREDONREAD)
+		return rc;
+	return key_check_pcr(c, certified);
+}
+
+/* A TPM_CERTIFY_INFO can tell of the first 16 PCRs and no locality [Part 3, 13.8]. */
+static bool
+needs_certify_info2(const struct key *key)
+{
+	return key->pcr.form == PCR_INFO_LONG &&
+	       (key->pcr.release.size > 2 || key->pcr.localityAtRelease != 0x1f);
+}
+
+/* What TPM_CERTIFY_INFO and TPM_CERTIFY_INFO2 have in common, up to parentPCRStatus. */
+static void
+write_certify_common(struct writer *w, const struct key *key, bool parentPCRStatus,
+		     const uint8_t *antiReplay)
+{
+	uint8_t pubkeyDigest[DIGEST_SIZE];
+
+	crypto_sha1(pubkeyDigest, SPANS(SPAN(key->rsa.n, key->rsa.n_len)));
+	writer_u16(w, key->keyUsage);
+	writer_u32(w, key->keyFlags);
+	writer_u8(w, key->authDataUsage);
+	key_parms_write(w, &key->parms);
+	writer_bytes(w, pubkeyDigest, DIGEST_SIZE);
+	writer_bytes(w, antiReplay, DIGEST_SIZE);
+	writer_u8(w, parentPCRStatus);
+}
+
+static void
+write_certify_info(struct writer *w, const struct key *key, bool parentPCRStatus,
+		   const uint8_t *antiReplay)
+{
+	static const uint8_t version[4] = { 1, 1, 0, 0 };
+	struct pcr_info pcr = key->pcr;
+
+	writer_bytes(w, version, sizeof(version));
+	write_certify_common(w, key, parentPCRStatus, antiReplay);
+	if (pcr.form != PCR_INFO_NONE) {
+		pcr.form = PCR_INFO_11;
+		memset(pcr.digestAtCreation, 0, DIGEST_SIZE);
+	}
+	size_t size_at = w->len;
+	writer_u32(w, 0);
+	pcr_info_write(w, &pcr);
+	writer_patch_u32(w, size_at, (uint32_t)(w->len - size_at - 4));
+}
+
+static void
+write_certify_info2(struct writer *w, const struct key *key, bool parentPCRStatus,
+		    const uint8_t *antiReplay, struct span migrationAuthority)
+{
+	struct pcr_info_short pcr = { .selection = key->pcr.release,
+				      .localityAtRelease = key->pcr.localityAtRelease };
+
+	memcpy(pcr.digestAtRelease, key->pcr.digestAtRelease, DIGEST_SIZE);
+	writer_u16(w, TPM_TAG_CERTIFY_INFO2);
+	writer_u8(w, 0);
+	writer_u8(w, key->payload);
+	write_certify_common(w, key, parentPCRStatus, antiReplay);
+	size_t size_at = w->len;
+	writer_u32(w, 0);
+	if (key->pcr.form != PCR_INFO_NONE)
+		marshal_pcr_info_short(&(struct marshal) { .w = w }, &pcr);
+	writer_patch_u32(w, size_at, (uint32_t)(w->len - size_at - 4));
+	writer_sized(w, migrationAuthority.data, migrationAuthority.len);
+}
+
+/* Signs the certification that was written to c->out. */
+static TPM_RESULT
+sign_certification(struct command *c, const struct key *cert)
+{
+	uint8_t digest[DIGEST_SIZE];
+
+	if (c->out.failed)
+		return TPM_SIZE;
+	crypto_sha1(digest, SPANS(SPAN(c->out.buf, c->out.len)));
+	return key_sign_sha1(cert, digest, &c->out);
+}
+
+static bool
+parent_pcr_status(const struct key_slot *slot)
+{
+	return slot && slot->parentPCRStatus;
+}
+
+TPM_RESULT
+tpm_CertifyKey(struct command *c)
+{
+	const struct key *cert = c->key[0], *key = c->key[1];
+	const uint8_t *antiReplay = reader_view(&c->in, DIGEST_SIZE);
+	TPM_RESULT rc = check_certify_pcrs(c, cert, key);
+
+	if (rc == TPM_SUCCESS)
+		rc = check_certifier(cert, key);
+	if (rc)
+		return rc;
+	/* A certified migration key needs TPM_CertifyKey2. */
+	if (key_is_cmk(key))
+		return TPM_INVALID_KEYUSAGE;
+	if (needs_certify_info2(key))
+		write_certify_info2(&c->out, key, parent_pcr_status(c->slot[1]), antiReplay,
+				    SPAN(NULL, 0));
+	else
+		write_certify_info(&c->out, key, parent_pcr_status(c->slot[1]), antiReplay);
+	return sign_certification(c, cert);
+}
+
+TPM_RESULT
+tpm_CertifyKey2(struct command *c)
+{
+	const struct key *key = c->key[0], *cert = c->key[1];
+	const uint8_t *migrationPubDigest = reader_view(&c->in, DIGEST_SIZE);
+	const uint8_t *antiReplay = reader_view(&c->in, DIGEST_SIZE);
+	uint8_t authority[DIGEST_SIZE], proof[DIGEST_SIZE];
+	TPM_RESULT rc = check_certify_pcrs(c, cert, key);
+
+	if (rc == TPM_SUCCESS)
+		rc = check_certifier(cert, key);
+	if (rc)
+		return rc;
+	bool cmk =
+	    key->payload == TPM_PT_MIGRATE_RESTRICTED || key->payload == TPM_PT_MIGRATE_EXTERNAL;
+	if (cmk) {
+		/* The caller must know the migration authority that the key is bound to. */
+		key_cmk_auth(c->tpm, key, migrationPubDigest, proof);
+		if (!crypto_equal(proof, key->migrationAuth, DIGEST_SIZE))
+			return TPM_MA_SOURCE;
+		crypto_sha1(authority,
+			    SPANS(SPAN(migrationPubDigest, DIGEST_SIZE), SPAN(&key->payload, 1)));
+	}
+	write_certify_info2(&c->out, key, parent_pcr_status(c->slot[0]), antiReplay,
+			    SPAN(authority, cmk ? DIGEST_SIZE : 0));
+	return sign_certification(c, cert);
+}
