@@ -39,10 +39,11 @@ stream_max(enum stream_framing framing)
 	return framings[framing].prefix + framings[framing].max;
 }
 
-/* Drops what belongs to earlier messages; false if not all of it has arrived. */
-static bool
-let_go(struct stream *stream, struct evbuffer *in)
+bool
+stream_settle(struct stream *stream, struct evbuffer *in)
 {
+	if (stream->skip == broken)
+		return true;
 	evbuffer_drain(in, stream->drain);
 	stream->drain = 0;
 	size_t here = evbuffer_get_length(in);
@@ -50,6 +51,13 @@ let_go(struct stream *stream, struct evbuffer *in)
 	evbuffer_drain(in, gone);
 	stream->skip -= gone;
 	return stream->skip == 0;
+}
+
+void
+stream_restart(struct stream *stream)
+{
+	if (stream->skip == broken)
+		stream->skip = 0;
 }
 
 enum stream_event
@@ -63,7 +71,7 @@ stream_next(struct stream *stream, struct evbuffer *in, struct stream_message *m
 		evbuffer_drain(in, evbuffer_get_length(in));
 		return STREAM_BROKEN;
 	}
-	if (!let_go(stream, in) || evbuffer_get_length(in) < head)
+	if (!stream_settle(stream, in) || evbuffer_get_length(in) < head)
 		return STREAM_WAIT;
 
 	struct reader r = reader_of(evbuffer_pullup(in, (ssize_t)head), head);

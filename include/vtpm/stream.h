@@ -9,6 +9,7 @@
 #ifndef VTPM_STREAM_H
 #define VTPM_STREAM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -64,5 +65,17 @@ size_t stream_max(enum stream_framing framing);
  */
 enum stream_event stream_next(struct stream *stream, struct evbuffer *in,
 			      struct stream_message *message);
+
+/*
+ * stream_settle: lets the previous message go now, for an owner that wants to see the start of the
+ * next one. false while bytes of the previous one have still to arrive.
+ */
+bool stream_settle(struct stream *stream, struct evbuffer *in);
+
+/*
+ * stream_restart: after STREAM_BROKEN, for an owner that finds the start of a message again by
+ * itself; the header that broke the stream is still let go.
+ */
+void stream_restart(struct stream *stream);
 
 #endif

@@ -1,0 +1,431 @@
+/*
+ * The life of an instance's process: started, serving, closed; died and started again.
+ *
+ * closed -> starting (process there, reads its NVM) -> running (READY came) -> closing -> closed.
+ * From starting and running a death that nobody asked for leads to restarting, and after a pause
+ * that grows with each quick death back to starting. An HVM instance rests in listening.
+ */
+#include "manager/instance_internal.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <vtpm/log.h>
+#include <vtpm/manager.h>
+
+enum {
+	CLOSE_SECONDS = 10,       /* patience with an instance that was told to end */
+	QUICK_DEATH_SECONDS = 10, /* a process that lived longer died of something new */
+	PAUSE_FIRST_MS = 50,
+	PAUSE_MAX_MS = 30000,
+	OPEN_DEATHS_MAX = 3, /* quick deaths before those that wait for it are told */
+};
+
+const char *
+instance_path(const struct instance *instance, const char *format, char path[INSTANCE_PATH_SIZE])
+{
+	const char *run_dir = instance->table->manager->options->run_dir;
+	int len = snprintf(path, INSTANCE_PATH_SIZE, "%s/", run_dir);
+
+	snprintf(path + len, (size_t)(INSTANCE_PATH_SIZE - len), format, instance->entry.id);
+	return path;
+}
+
+static void
+set_timer(struct instance *instance, unsigned milliseconds)
+{
+	struct timeval after = { .tv_sec = milliseconds / 1000,
+				 .tv_usec = (milliseconds % 1000) * 1000 };
+
+	event_add(instance->timer, &after);
+}
+
+/* The first restart is immediate, so that a guest notices nothing; then ever longer pauses. */
+static unsigned
+pause_after(unsigned quick_deaths)
+{
+	unsigned pause = PAUSE_FIRST_MS;
+
+	if (quick_deaths <= 1)
+		return 0;
+	for (unsigned i = 2; i < quick_deaths && pause < PAUSE_MAX_MS; i++)
+		pause *= 2;
+	return pause < PAUSE_MAX_MS ? pause : PAUSE_MAX_MS;
+}
+
+static void
+start_after_pause(struct instance *instance)
+{
+	instance->state = INFO_RESTARTING;
+	set_timer(instance, pause_after(instance->quick_deaths));
+}
+
+static void __attribute__((format(printf, 3, 4)))
+fail_waiting(struct request **list, uint32_t status, const char *format, ...)
+{
+	char text[256];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	while (*list) {
+		struct request *request = *list;
+
+		*list = request->next;
+		request_fail(request, status, "%s", text);
+	}
+}
+
+/* A request that waited for the end of the process goes on. */
+static void
+closed(struct instance *instance, struct request *request)
+{
+	if (request->step)
+		request_step(request, instance->table->manager->console_listener, request->step);
+	else
+		request_succeed(request, NULL, 0);
+}
+
+static void
+check_all_closed(struct instance_table *table)
+{
+	if (!table->all_closed)
+		return;
+	for (size_t i = 0; i < table->count; i++) {
+		if (table->sorted[i]->process.pid != 0)
+			return;
+	}
+	void (*done)(void *) = table->all_closed;
+	table->all_closed = NULL;
+	done(table->all_closed_ctx);
+}
+
+/* There is no process any more, and none is to come. */
+static void
+rest(struct instance *instance)
+{
+	struct store_instance entry = instance->entry;
+
+	event_del(instance->timer);
+	queue_flush(instance);
+	pipes_unlink(instance);
+	if (instance->journal >= 0)
+		close(instance->journal);
+	instance->journal = -1;
+	instance->opened = 0;
+	instance->state = INFO_CLOSED;
+	store_find(instance->table->manager->store, entry.id, &entry);
+	instance_update(instance, &entry);
+	while (instance->closing) {
+		struct request *request = instance->closing;
+
+		instance->closing = request->next;
+		closed(instance, request);
+	}
+	/* Those that came while it was closing: now each of them finds it closed. */
+	struct request *opening = instance->opening;
+	instance->opening = NULL;
+	while (opening) {
+		struct request *request = opening;
+
+		opening = request->next;
+		instance_open(instance, request);
+	}
+	check_all_closed(instance->table);
+}
+
+static double
+seconds_since(const struct timespec *then)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)(now.tv_sec - then->tv_sec) + (double)(now.tv_nsec - then->tv_nsec) / 1e9;
+}
+
+/* Nobody asked for this death. An instance that never got as far as serving is given up. */
+static void
+died(struct instance *instance, const char *how)
+{
+	if (seconds_since(&instance->began) >= QUICK_DEATH_SECONDS)
+		instance->quick_deaths = 0;
+	instance->quick_deaths++;
+	instance->restarts++;
+	snprintf(instance->why, sizeof(instance->why), "its process ended: %.200s", how);
+	if (instance->opening && instance->quick_deaths >= OPEN_DEATHS_MAX) {
+		log_error("instance %u: %s, %u times in a row; given up", instance->entry.id,
+			  instance->why, instance->quick_deaths);
+		fail_waiting(&instance->opening, VTPM_FAIL,
+			     "instance %u does not start: %s. The log of vtpm_managerd says more",
+			     instance->entry.id, instance->why);
+		rest(instance);
+		return;
+	}
+	log_error("instance %u: %s; it is started again in %u ms", instance->entry.id,
+		  instance->why, pause_after(instance->quick_deaths));
+	start_after_pause(instance);
+}
+
+static void
+exited(void *ctx, int status)
+{
+	struct instance *instance = ctx;
+	bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	char how[64];
+
+	event_del(instance->timer);
+	pipes_close(instance);
+	queue_interrupted(instance);
+	process_describe(status, how, sizeof(how));
+	/* QEMU's SHUTDOWN, and its death, end an HVM instance. */
+	if (instance->state == INFO_CLOSING ||
+	    (clean && instance->entry.domain_type == VTPM_DOMAIN_HVM)) {
+		log_info("instance %u: closed (%s)", instance->entry.id, how);
+		rest(instance);
+	} else {
+		died(instance, how);
+	}
+}
+
+/* The journal is there already if this is a restart; vtpmd then goes on where it was. */
+static int
+launch(struct instance *instance)
+{
+	const struct options *options = instance->table->manager->options;
+	char id[16];
+	struct process_plan plan = {
+		.program = options->vtpmd,
+		.args = { "vtpmd", "--run-dir", options->run_dir, "--log-level", options->log_level,
+			  info_startup_name(instance->startup),
+			  info_domain_name(instance->entry.domain_type), id },
+		.fds = { { instance->journal, VTPM_FDNAME_JOURNAL },
+			 { instance->sockets[SOCKET_IOEMU], VTPM_FDNAME_IOEMU },
+			 { instance->sockets[SOCKET_CTRL], VTPM_FDNAME_CTRL } },
+		.fd_count = instance->sockets[SOCKET_CTRL] >= 0 ? 3 : 1,
+	};
+
+	snprintf(id, sizeof(id), "%u", instance->entry.id);
+	clock_gettime(CLOCK_MONOTONIC, &instance->began);
+	instance->run = ++instance->table->runs;
+	instance->chip_jobs = 0;
+	int rc = pipes_open(instance, true);
+	if (rc < 0)
+		return rc;
+	rc = process_start(&instance->process, &plan, instance->table->base, exited, instance);
+	if (rc < 0) {
+		log_error("instance %u: cannot start %s: %s; see --vtpmd", instance->entry.id,
+			  plan.program, strerror(-rc));
+		pipes_close(instance);
+		return rc;
+	}
+	instance->state = INFO_STARTING;
+	set_timer(instance, options->answer_seconds * 1000);
+	return 0;
+}
+
+/* Makes it ready for its first process. */
+static int
+begin(struct instance *instance, uint8_t startup)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "vtpm-journal-%u", instance->entry.id);
+	instance->journal = memfd_create(name, MFD_CLOEXEC);
+	if (instance->journal < 0) {
+		log_error("instance %u: cannot get memory for its journal: %s", instance->entry.id,
+			  strerror(errno));
+		return -errno;
+	}
+	instance->startup = startup;
+	instance->opened = (uint64_t)time(NULL);
+	instance->restarts = 0;
+	instance->sequence = 0;
+	instance->answered = 0;
+	instance->why[0] = '\0';
+	sockets_watch(instance, false);
+	return 0;
+}
+
+/* 0 or a negative errno; then it rests as before. */
+static int
+start(struct instance *instance, uint8_t startup)
+{
+	int rc = begin(instance, startup);
+
+	if (rc == 0)
+		rc = launch(instance);
+	if (rc < 0)
+		rest(instance);
+	return rc;
+}
+
+void
+instance_connected(struct instance *instance)
+{
+	if (begin(instance, VTPM_STARTUP_CLEAR) < 0)
+		instance->quick_deaths++;
+	start_after_pause(instance);
+}
+
+void
+instance_ready(struct instance *instance)
+{
+	char hash[2 * 8 + 1];
+
+	if (instance->state != INFO_STARTING)
+		return;
+	event_del(instance->timer);
+	instance->state = INFO_RUNNING;
+	for (int i = 0; i < 8; i++)
+		snprintf(hash + 2 * i, 3, "%02x", instance->process.hash[i]);
+	log_info("instance %u: runs (pid %d, program %s...)", instance->entry.id,
+		 (int)instance->process.pid, hash);
+	instance_record_start(instance);
+	while (instance->opening) {
+		struct request *request = instance->opening;
+
+		instance->opening = request->next;
+		request_succeed(request, NULL, 0);
+	}
+	queue_run(instance);
+}
+
+void
+instance_kill(struct instance *instance, const char *what)
+{
+	log_error("instance %u: its process (pid %d) %s; it is killed", instance->entry.id,
+		  (int)instance->process.pid, what);
+	process_signal(&instance->process, SIGKILL);
+}
+
+void
+instance_due(evutil_socket_t fd, short what, void *arg)
+{
+	struct instance *instance = arg;
+	int rc;
+
+	(void)fd;
+	(void)what;
+	switch (instance->state) {
+	case INFO_STARTING:
+		instance_kill(instance, "does not get ready");
+		break;
+	case INFO_CLOSING:
+		instance_kill(instance, "does not end");
+		break;
+	case INFO_RESTARTING:
+		rc = launch(instance);
+		if (rc < 0)
+			died(instance, strerror(-rc));
+		break;
+	default:
+		break;
+	}
+}
+
+static void
+wait_in(struct request **list, struct request *request)
+{
+	request->next = *list;
+	*list = request;
+}
+
+void
+instance_open(struct instance *instance, struct request *request)
+{
+	uint32_t id = instance->entry.id;
+
+	switch (instance->state) {
+	case INFO_RUNNING:
+		request_succeed(request, NULL, 0);
+		break;
+	case INFO_STARTING:
+	case INFO_RESTARTING:
+	case INFO_CLOSING:
+		wait_in(&instance->opening, request);
+		break;
+	case INFO_REFUSED:
+		request_fail(request, VTPM_RESTORE_CONTEXT_FAILED,
+			     "instance %u: its stored state is damaged or not its own; 'vtpmctl "
+			     "verify %u' says how, 'vtpmctl delete %u' gives it up",
+			     id, id, id);
+		break;
+	case INFO_MIGRATED:
+		request_fail(request, VTPM_FORBIDDEN,
+			     "instance %u migrated to %s; 'vtpm_migrator --recover' or 'vtpmctl "
+			     "delete %u'",
+			     id, instance->entry.peer, id);
+		break;
+	case INFO_CLOSED:
+	case INFO_SUSPENDED:
+	case INFO_LISTENING:
+		if (start(instance, request->startup) == 0)
+			wait_in(&instance->opening, request);
+		else
+			request_fail(request, VTPM_FAIL,
+				     "instance %u cannot be started; the log of vtpm_managerd "
+				     "says why",
+				     id);
+		break;
+	}
+}
+
+/* Tells the process to end, if there is one; false if there was nothing to close. */
+static bool
+end(struct instance *instance)
+{
+	switch (instance->state) {
+	case INFO_STARTING:
+	case INFO_RUNNING:
+		fail_waiting(&instance->opening, VTPM_FAIL, "instance %u was closed",
+			     instance->entry.id);
+		instance->state = INFO_CLOSING;
+		process_signal(&instance->process, VTPM_SIGNAL_CANCEL);
+		process_signal(&instance->process, VTPM_SIGNAL_CLOSE);
+		set_timer(instance, CLOSE_SECONDS * 1000);
+		return true;
+	case INFO_RESTARTING:
+		fail_waiting(&instance->opening, VTPM_FAIL, "instance %u was closed",
+			     instance->entry.id);
+		rest(instance);
+		return false;
+	default:
+		return instance->state == INFO_CLOSING;
+	}
+}
+
+void
+instance_stop(struct instance *instance, struct request *request,
+	      void (*step)(struct request *request))
+{
+	request->step = step;
+	if (end(instance))
+		wait_in(&instance->closing, request);
+	else
+		closed(instance, request);
+}
+
+void
+instance_close(struct instance *instance, struct request *request)
+{
+	instance_stop(instance, request, NULL);
+}
+
+void
+instances_close_all(struct instance_table *table, void (*done)(void *ctx), void *ctx)
+{
+	table->all_closed = done;
+	table->all_closed_ctx = ctx;
+	for (size_t i = 0; i < table->count; i++)
+		end(table->sorted[i]);
+	check_all_closed(table);
+}

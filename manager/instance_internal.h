@@ -1,0 +1,134 @@
+/*
+ * instance_internal.h - what the files instance*.c share.
+ */
+#ifndef MANAGER_INSTANCE_INTERNAL_H
+#define MANAGER_INSTANCE_INTERNAL_H
+
+#include <stdbool.h>
+
+#include <event2/event.h>
+
+#include "manager/channel.h"
+#include "manager/instance.h"
+#include "manager/manager.h"
+#include "manager/process.h"
+
+enum {
+	INSTANCE_QUEUE_MAX = 32,   /* commands waiting for one instance */
+	INSTANCE_ATTEMPTS_MAX = 3, /* an instance that dies of a command gets it no fourth time */
+	INSTANCE_PATH_SIZE = 512,
+};
+
+enum instance_pipe {
+	PIPE_TPM_CMD,
+	PIPE_TPM_RSP,
+	PIPE_VTPM_CMD,
+	PIPE_VTPM_RSP,
+	PIPE_COUNT,
+};
+
+enum instance_socket {
+	SOCKET_IOEMU,
+	SOCKET_CTRL,
+	SOCKET_COUNT,
+};
+
+struct instance_table {
+	struct manager *manager;
+	struct event_base *base;
+	struct instance **sorted; /* by number */
+	size_t count, size;
+	uint64_t runs; /* processes started so far */
+	void (*all_closed)(void *ctx);
+	void *all_closed_ctx;
+};
+
+struct instance {
+	struct instance_table *table;
+	struct store_instance entry;
+	enum info_state state;
+	uint8_t startup;
+	uint64_t opened;
+	char why[256];
+
+	/* instance.c: the life of its process */
+	struct process process;
+	uint64_t run;          /* counts processes: an answer to an earlier one is dropped */
+	struct event *timer;   /* what is due next in this state */
+	struct timespec began; /* the process; monotonic clock */
+	unsigned quick_deaths; /* in a row */
+	unsigned restarts;
+	struct request *opening; /* lists of requests that wait until it serves, or is gone */
+	struct request *closing;
+
+	/* instance_pipe.c */
+	struct channel *pipes[PIPE_COUNT];
+	unsigned chip_jobs; /* commands for the physical TPM under way */
+
+	/* instance_socket.c: HVM only; -1 if there is none */
+	int sockets[SOCKET_COUNT];
+	struct event *connected[SOCKET_COUNT];
+
+	/* instance_queue.c */
+	struct command *first; /* sent to the instance if in_flight */
+	struct command **last;
+	unsigned queued;
+	bool in_flight;
+	uint64_t sequence; /* number of the last command */
+	uint64_t answered; /* count of commands */
+	struct event *answer_timer;
+
+	int journal; /* memory in which vtpmd keeps its volatile state; -1 if there is none */
+};
+
+/* instance.c */
+
+/* instance_due: what the timer does. */
+void instance_due(evutil_socket_t fd, short what, void *arg);
+/* instance_kill: ends a process that misbehaves; what for goes into the log. */
+void instance_kill(struct instance *instance, const char *what);
+/* instance_ready: its process serves now. */
+void instance_ready(struct instance *instance);
+/* instance_connected: somebody connected to a listening instance. */
+void instance_connected(struct instance *instance);
+
+/* instance_table.c */
+
+/* instance_free: of one that is not in the table (any more). The process runs on. */
+void instance_free(struct instance *instance);
+/* instance_record_start: has the store keep which program runs it, suspended no more. */
+void instance_record_start(struct instance *instance);
+
+/* instance_pipe.c */
+
+/* pipes_open: 0 or a negative errno; fresh replaces the pipes, so that nothing old is in them. */
+int pipes_open(struct instance *instance, bool fresh);
+void pipes_close(struct instance *instance);
+void pipes_unlink(const struct instance *instance);
+
+/* instance_socket.c */
+
+/* sockets_listen: makes the sockets of an HVM instance; 0 or a negative errno, logged. */
+int sockets_listen(struct instance *instance);
+void sockets_close(struct instance *instance);
+void sockets_unlink(const struct instance *instance);
+/* sockets_watch: whether the next connection starts the instance. */
+void sockets_watch(struct instance *instance, bool on);
+
+/* instance_queue.c */
+
+void queue_init(struct instance *instance);
+/* queue_run: sends the first command if the instance is free for it. */
+void queue_run(struct instance *instance);
+/* queue_response: a message on the pipe of the TPM responses. */
+void queue_response(struct instance *instance, const struct stream_message *message);
+/* queue_interrupted: the process died; the command in flight will be sent again, or is given up. */
+void queue_interrupted(struct instance *instance);
+/* queue_flush: answers all commands with an error. */
+void queue_flush(struct instance *instance);
+
+/* instance_path: a name of vtpm/manager.h with %u, below the run folder. Returns path. */
+const char *instance_path(const struct instance *instance, const char *format,
+			  char path[INSTANCE_PATH_SIZE]);
+
+#endif

@@ -1,0 +1,292 @@
+/*
+ * The four pipes of an instance, and what it asks the manager for. Whatever comes through them is
+ * about the instance whose pipe it is; the number in the message is not looked at.
+ */
+#include "manager/instance_internal.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <vtpm/fifo.h>
+#include <vtpm/log.h>
+#include <vtpm/manager.h>
+#include <vtpm/message.h>
+
+#include "manager/physical_tpm.h"
+#include "manager/store.h"
+#include "manager/worker.h"
+
+enum {
+	CHIP_JOBS_MAX = 4,                 /* of one instance at a time */
+	OUTPUT_MAX = 2 * VTPM_MESSAGE_MAX, /* an instance that reads no answers gets no more */
+};
+
+static const char *const pipe_names[PIPE_COUNT] = {
+	[PIPE_TPM_CMD] = VTPM_PATH_TPM_CMD,
+	[PIPE_TPM_RSP] = VTPM_PATH_TPM_RSP,
+	[PIPE_VTPM_CMD] = VTPM_PATH_VTPM_CMD,
+	[PIPE_VTPM_RSP] = VTPM_PATH_VTPM_RSP,
+};
+
+static void
+answer(struct instance *instance, uint32_t status, const void *params, size_t len)
+{
+	struct evbuffer *out = channel_output(instance->pipes[PIPE_VTPM_RSP]);
+
+	if (evbuffer_get_length(out) > OUTPUT_MAX)
+		instance_kill(instance, "asks, but does not read the answers");
+	else if (message_add(out, instance->entry.id, VTPM_TAG_RSP, status, params, len) < 0)
+		instance_kill(instance, "cannot be answered: out of memory");
+}
+
+/* A request that another thread works at; it outlives the process, even the instance. */
+struct job {
+	struct task task;
+	struct instance_table *table;
+	struct listener *home;
+	struct physical_tpm *tpm;
+	uint32_t id;
+	uint64_t run;
+	int error;
+	size_t len;
+	uint8_t data[PHYSICAL_TPM_COMMAND_MAX];
+	size_t response_len;
+	uint8_t response[PHYSICAL_TPM_COMMAND_MAX];
+};
+
+static struct job *
+job_new(const struct instance *instance, void (*finish)(struct task *task))
+{
+	struct job *job = calloc(1, sizeof(*job));
+
+	if (!job)
+		return NULL;
+	job->task.run = finish;
+	job->table = instance->table;
+	job->home = instance->table->manager->instance_listener;
+	job->tpm = instance->table->manager->tpm;
+	job->id = instance->entry.id;
+	job->run = instance->run;
+	return job;
+}
+
+/* The instance that a job is for, if the process that asked is still the one that runs. */
+static struct instance *
+job_instance(const struct job *job)
+{
+	struct instance *instance = instance_find(job->table, job->id);
+
+	return instance && instance->run == job->run && instance->pipes[PIPE_VTPM_RSP] ? instance
+										       : NULL;
+}
+
+static void
+save_finish(struct task *task)
+{
+	struct job *job = TASK_OWNER(task, struct job, task);
+	struct instance *instance = job_instance(job);
+
+	if (instance) {
+		struct store_instance entry;
+
+		if (job->error == 0 && store_find(job->table->manager->store, job->id, &entry) == 0)
+			instance->entry = entry;
+		answer(instance, job->error == 0 ? VTPM_SUCCESS : VTPM_FAIL, NULL, 0);
+	}
+	free(job);
+}
+
+static void
+save_done(void *ctx, int error)
+{
+	struct job *job = ctx;
+
+	job->error = error;
+	listener_post(job->home, &job->task);
+}
+
+static void
+request_savenvm(struct instance *instance, struct reader params)
+{
+	struct job *job = job_new(instance, save_finish);
+
+	if (job)
+		store_save_nvm(instance->table->manager->store, instance->entry.id, params.pos,
+			       params.left, save_done, job);
+	else
+		answer(instance, VTPM_FAIL, NULL, 0);
+}
+
+static void
+request_loadnvm(struct instance *instance, struct reader params)
+{
+	uint8_t *nvm = NULL;
+	size_t len = 0;
+	int rc = store_load_nvm(instance->table->manager->store, instance->entry.id, &nvm, &len);
+
+	(void)params;
+	if (rc == 0)
+		answer(instance, VTPM_SUCCESS, nvm, len);
+	else
+		answer(instance, rc == -EUCLEAN ? VTPM_RESTORE_CONTEXT_FAILED : VTPM_FAIL, NULL, 0);
+	if (nvm)
+		OPENSSL_cleanse(nvm, len);
+	free(nvm);
+}
+
+static void
+chip_finish(struct task *task)
+{
+	struct job *job = TASK_OWNER(task, struct job, task);
+	struct instance *instance = job_instance(job);
+
+	if (instance) {
+		instance->chip_jobs--;
+		uint32_t status = job->error == 0        ? VTPM_SUCCESS
+				  : job->error == -EPERM ? VTPM_FORBIDDEN
+							 : VTPM_FAIL;
+		answer(instance, status, job->response, job->error == 0 ? job->response_len : 0);
+	}
+	free(job);
+}
+
+/* On the worker's thread: the chip may take seconds. */
+static void
+chip_run(void *arg)
+{
+	struct job *job = arg;
+
+	job->error =
+	    physical_tpm_pass(job->tpm, job->data, job->len, job->response, &job->response_len);
+	listener_post(job->home, &job->task);
+}
+
+static void
+request_tpmcommand(struct instance *instance, struct reader params)
+{
+	struct job *job = NULL;
+
+	if (instance->chip_jobs < CHIP_JOBS_MAX && params.left <= sizeof(job->data))
+		job = job_new(instance, chip_finish);
+	if (job) {
+		job->len = params.left;
+		reader_bytes(&params, job->data, job->len);
+	}
+	if (job && worker_submit(instance->table->manager->chip, chip_run, job) == 0) {
+		instance->chip_jobs++;
+	} else {
+		free(job);
+		answer(instance, VTPM_FAIL, NULL, 0);
+	}
+}
+
+static void
+request_ready(struct instance *instance, struct reader params)
+{
+	(void)params;
+	answer(instance, VTPM_SUCCESS, NULL, 0);
+	instance_ready(instance);
+}
+
+static const struct {
+	uint32_t ordinal;
+	void (*handle)(struct instance *instance, struct reader params);
+} requests[] = {
+	{ VTPM_ORD_SAVENVM, request_savenvm },
+	{ VTPM_ORD_LOADNVM, request_loadnvm },
+	{ VTPM_ORD_TPMCOMMAND, request_tpmcommand },
+	{ VTPM_ORD_READY, request_ready },
+};
+
+static void
+receive_request(void *ctx, enum stream_event event, const struct stream_message *message)
+{
+	struct instance *instance = ctx;
+	struct message parts;
+
+	if (event != STREAM_MESSAGE ||
+	    message_parse(&parts, message->instance, message->data, message->len) < 0 ||
+	    parts.tag != VTPM_TAG_REQ) {
+		instance_kill(instance, "sends what is no request");
+		return;
+	}
+	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
+		if (requests[i].ordinal == parts.code) {
+			requests[i].handle(instance, parts.params);
+			return;
+		}
+	}
+	log_warning("instance %u: asked for ordinal 0x%08x, which is not for instances",
+		    instance->entry.id, parts.code);
+	answer(instance, VTPM_UNSUPPORTED, NULL, 0);
+}
+
+static void
+receive_response(void *ctx, enum stream_event event, const struct stream_message *message)
+{
+	struct instance *instance = ctx;
+
+	if (event == STREAM_MESSAGE)
+		queue_response(instance, message);
+	else
+		instance_kill(instance, "sends what is no response");
+}
+
+static void
+pipe_failed(void *ctx)
+{
+	instance_kill(ctx, "has a pipe that cannot be read or written");
+}
+
+static const struct channel_callbacks pipe_callbacks[PIPE_COUNT] = {
+	[PIPE_TPM_CMD] = { .closed = pipe_failed },
+	[PIPE_TPM_RSP] = { .receive = receive_response, .closed = pipe_failed },
+	[PIPE_VTPM_CMD] = { .receive = receive_request, .closed = pipe_failed },
+	[PIPE_VTPM_RSP] = { .closed = pipe_failed },
+};
+
+int
+pipes_open(struct instance *instance, bool fresh)
+{
+	char path[INSTANCE_PATH_SIZE];
+
+	for (int i = 0; i < PIPE_COUNT; i++) {
+		instance_path(instance, pipe_names[i], path);
+		if (fresh)
+			unlink(path);
+		int fd = fifo_open(path);
+		if (fd >= 0)
+			instance->pipes[i] = channel_new(instance->table->base, fd, STREAM_MANAGER,
+							 &pipe_callbacks[i], instance);
+		if (!instance->pipes[i]) {
+			int rc = fd < 0 ? fd : -ENOMEM;
+
+			log_error("instance %u: cannot make the pipe %s: %s", instance->entry.id,
+				  path, strerror(-rc));
+			pipes_close(instance);
+			return rc;
+		}
+	}
+	return 0;
+}
+
+void
+pipes_close(struct instance *instance)
+{
+	for (int i = 0; i < PIPE_COUNT; i++) {
+		channel_free(instance->pipes[i]);
+		instance->pipes[i] = NULL;
+	}
+}
+
+void
+pipes_unlink(const struct instance *instance)
+{
+	char path[INSTANCE_PATH_SIZE];
+
+	for (int i = 0; i < PIPE_COUNT; i++)
+		unlink(instance_path(instance, pipe_names[i], path));
+}

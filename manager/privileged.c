@@ -1,0 +1,68 @@
+#include "manager/privileged.h"
+
+#include <vtpm/manager.h>
+
+#include "manager/instance.h"
+#include "manager/manager.h"
+
+/* Parameters of another size than the ordinal's are refused before anything is done. */
+static const struct {
+	uint32_t ordinal;
+	size_t size;
+	void (*start)(struct request *request);
+} ordinals[] = {
+	{ VTPM_ORD_OPEN, 7, privileged_open },         { VTPM_ORD_CLOSE, 4, privileged_close },
+	{ VTPM_ORD_DELETE, 4, privileged_delete },     { VTPM_ORD_DEFINE, 22, privileged_define },
+	{ VTPM_ORD_FIND, 16, privileged_find },        { VTPM_ORD_LIST, 4, privileged_list },
+	{ VTPM_ORD_SHOW, 4, privileged_show },         { VTPM_ORD_STATUS, 0, privileged_status },
+	{ VTPM_ORD_VERIFY, 4, privileged_verify },     { VTPM_ORD_CLEAR, 4, privileged_clear },
+	{ VTPM_ORD_PRESENCE, 5, privileged_presence }, { VTPM_ORD_SUSPEND, 4, privileged_suspend },
+};
+
+void
+privileged_dispatch(struct request *request)
+{
+	for (size_t i = 0; i < sizeof(ordinals) / sizeof(ordinals[0]); i++) {
+		if (ordinals[i].ordinal != request->ordinal)
+			continue;
+		if (ordinals[i].size == request->params.left)
+			ordinals[i].start(request);
+		else
+			request_fail(request, VTPM_INVALID_REQUEST,
+				     "ordinal 0x%08x with %zu bytes of parameters instead of %zu",
+				     request->ordinal, request->params.left, ordinals[i].size);
+		return;
+	}
+	request_fail(request, VTPM_UNSUPPORTED, "ordinal 0x%08x is not for the console",
+		     request->ordinal);
+}
+
+void
+privileged_there(struct request *request, void (*step)(struct request *request))
+{
+	request_step(request, request->manager->instance_listener, step);
+}
+
+void
+privileged_here(struct request *request, void (*step)(struct request *request))
+{
+	request_step(request, request->manager->console_listener, step);
+}
+
+void
+privileged_take_instance(struct request *request)
+{
+	request->entry.id = reader_u32(&request->params);
+}
+
+struct instance *
+privileged_instance(struct request *request)
+{
+	struct instance *instance = instance_find(request->manager->instances, request->entry.id);
+
+	if (!instance)
+		request_fail(request, VTPM_INVALID_REQUEST,
+			     "instance %u is not defined; 'vtpmctl list' shows which are",
+			     request->entry.id);
+	return instance;
+}

@@ -1,0 +1,140 @@
+/*
+ * What the instance itself has a part in: the operator's hand on its TPM, suspending it.
+ */
+#include "manager/privileged.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <vtpm/info.h>
+#include <vtpm/log.h>
+#include <vtpm/manager.h>
+
+#include "manager/instance.h"
+#include "manager/manager.h"
+#include "manager/command.h"
+
+/* The store's entry has changed. */
+static void
+refreshed_there(struct request *request)
+{
+	struct instance *instance = privileged_instance(request);
+	struct store_instance entry;
+
+	if (!instance)
+		return;
+	if (store_find(request->manager->store, request->entry.id, &entry) == 0)
+		instance_update(instance, &entry);
+	request_succeed(request, NULL, 0);
+}
+
+/* A request of the manager to the instance itself, in the middle of a request. */
+static void
+told(struct command *command, void *ctx)
+{
+	struct request *request = ctx;
+
+	if (command->status == VTPM_SUCCESS)
+		request->step(request);
+	else
+		request_fail(request, command->status,
+			     "instance %u does not run; 'vtpmctl open %u' starts it",
+			     request->entry.id, request->entry.id);
+	free(command);
+}
+
+static void
+tell(struct request *request, uint32_t ordinal, const void *params, size_t len,
+     void (*step)(struct request *request))
+{
+	struct manager *manager = request->manager;
+	struct command *command = command_new(request->entry.id, ordinal, params, len,
+					      manager->instance_listener, told, request);
+
+	request->step = step;
+	if (command)
+		instances_submit(manager->instances, command);
+	else
+		request_fail(request, VTPM_FAIL, "out of memory");
+}
+
+static void
+answer_there(struct request *request)
+{
+	request_succeed(request, NULL, 0);
+}
+
+static void
+clear_there(struct request *request)
+{
+	log_warning("instance %u: cleared by the host's operator", request->entry.id);
+	tell(request, VTPM_ORD_CLEAR_TPM, NULL, 0, answer_there);
+}
+
+void
+privileged_clear(struct request *request)
+{
+	privileged_take_instance(request);
+	privileged_there(request, clear_there);
+}
+
+static void
+presence_there(struct request *request)
+{
+	uint8_t on = request->flag;
+
+	log_warning("instance %u: physical presence %s by the host's operator", request->entry.id,
+		    on ? "asserted" : "withdrawn");
+	tell(request, VTPM_ORD_SET_PRESENCE, &on, sizeof(on), answer_there);
+}
+
+void
+privileged_presence(struct request *request)
+{
+	privileged_take_instance(request);
+	request->flag = reader_u8(&request->params) != 0;
+	privileged_there(request, presence_there);
+}
+
+/* The process is gone and its volatile state durable: what is left is to remember that. */
+static void
+suspend_stopped(struct request *request)
+{
+	struct store_instance known;
+	int rc = store_find(request->manager->store, request->entry.id, &known);
+
+	if (rc == 0) {
+		known.flags |= STORE_FLAG_SUSPENDED;
+		rc = store_update(request->manager->store, &known);
+	}
+	if (rc < 0) {
+		request_fail(request, VTPM_FAIL, "instance %u: cannot mark it suspended: %s",
+			     request->entry.id, strerror(-rc));
+		return;
+	}
+	privileged_there(request, refreshed_there);
+}
+
+static void
+suspend_kept(struct request *request)
+{
+	struct instance *instance = privileged_instance(request);
+
+	if (instance)
+		instance_stop(instance, request, suspend_stopped);
+}
+
+static void
+suspend_there(struct request *request)
+{
+	tell(request, VTPM_ORD_KEEP_VOLATILE, NULL, 0, suspend_kept);
+}
+
+void
+privileged_suspend(struct request *request)
+{
+	privileged_take_instance(request);
+	privileged_there(request, suspend_there);
+}
