@@ -177,7 +177,7 @@ opened(struct stream_backend *stream, int rc, void **state)
 }
 
 static int
-fifo_open(struct backend *backend, const char *argument, void **state)
+open_pipes(struct backend *backend, const char *argument, void **state)
 {
 	struct stream_backend *stream = stream_new(backend, VTPM_PATH_DUMMY_IN);
 
@@ -193,7 +193,7 @@ fifo_open(struct backend *backend, const char *argument, void **state)
 }
 
 static int
-dev_open(struct backend *backend, const char *argument, void **state)
+open_device(struct backend *backend, const char *argument, void **state)
 {
 	const char *path = argument ? argument : "/dev/vtpm";
 	struct stream_backend *stream = stream_new(backend, path);
@@ -208,12 +208,12 @@ dev_open(struct backend *backend, const char *argument, void **state)
 
 const struct backend_ops backend_fifo = {
 	.name = "fifo",
-	.open = fifo_open,
+	.open = open_pipes,
 	.close = stream_close,
 };
 
 const struct backend_ops backend_dev = {
 	.name = "dev",
-	.open = dev_open,
+	.open = open_device,
 	.close = stream_close,
 };
