@@ -144,8 +144,9 @@ format:
 install: all
 	install -d $(addprefix $(DESTDIR),$(SBINDIR) $(XENDIR) $(UNITDIR) $(MANDIR)/man8 $(COMPDIR))
 	install $(PROGRAMS:%=$(BUILD)/%) $(DESTDIR)$(SBINDIR)
-	install $(wildcard hotplug/vtpm* hotplug/external-device-migrate) $(DESTDIR)$(XENDIR)
-	install -m 644 $(wildcard hotplug/*.service hotplug/*.socket) $(DESTDIR)$(UNITDIR)
+	install $(filter-out %.in,$(wildcard hotplug/*)) $(DESTDIR)$(XENDIR)
+	sed 's|@SBINDIR@|$(SBINDIR)|' hotplug/vtpm_managerd.service.in \
+		>$(DESTDIR)$(UNITDIR)/vtpm_managerd.service
 	install -m 644 $(wildcard docs/man/*.8) $(DESTDIR)$(MANDIR)/man8
 	install -m 644 manager/vtpmctl.bash $(DESTDIR)$(COMPDIR)/vtpmctl
 	install -d -m 700 $(addprefix $(DESTDIR)$(STATEDIR)/,fifos socks)
