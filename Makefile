@@ -149,7 +149,7 @@ install: all
 		>$(DESTDIR)$(UNITDIR)/vtpm_managerd.service
 	install -m 644 $(wildcard docs/man/*.8) $(DESTDIR)$(MANDIR)/man8
 	install -m 644 manager/vtpmctl.bash $(DESTDIR)$(COMPDIR)/vtpmctl
-	install -d -m 700 $(addprefix $(DESTDIR)$(STATEDIR)/,fifos socks)
+	install -d -m 711 $(DESTDIR)$(STATEDIR)
 	ln -sfn socks $(DESTDIR)$(STATEDIR)/sockets
 
 clean:
