@@ -6,10 +6,19 @@ int
 suite_run(const char *name, const TTest *const tests[], void (*set_up)(void),
 	  void (*tear_down)(void))
 {
+	return suite_run_prepared(name, tests, NULL, set_up, tear_down);
+}
+
+int
+suite_run_prepared(const char *name, const TTest *const tests[], void (*prepare)(void),
+		   void (*set_up)(void), void (*tear_down)(void))
+{
 	Suite *suite = suite_create(name);
 	TCase *tc = tcase_create(name);
 
 	tcase_set_timeout(tc, 120); /* seconds: ends what hangs, also on a busy machine */
+	if (prepare)
+		tcase_add_unchecked_fixture(tc, prepare, NULL);
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	for (size_t i = 0; tests[i]; i++)
 		tcase_add_test(tc, tests[i]);

@@ -12,5 +12,8 @@
  */
 int suite_run(const char *name, const TTest *const tests[], void (*set_up)(void),
 	      void (*tear_down)(void));
+/* suite_run_prepared: the same after prepare, which runs once for all tests. */
+int suite_run_prepared(const char *name, const TTest *const tests[], void (*prepare)(void),
+		       void (*set_up)(void), void (*tear_down)(void));
 
 #endif

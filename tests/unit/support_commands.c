@@ -1,0 +1,510 @@
+#include "tests/unit/support.h"
+
+#include <openssl/rsa.h>
+
+#define KEY_TEMPLATE(usage_, enc, sig, bits_)                                                      \
+	{                                                                                          \
+		.usage = usage_, .authDataUsage = TPM_AUTH_ALWAYS, .encScheme = enc,               \
+		.sigScheme = sig, .bits = bits_                                                    \
+	}
+const struct key_template test_srk_key =
+    KEY_TEMPLATE(TPM_KEY_STORAGE, TPM_ES_RSAESOAEP_SHA1_MGF1, TPM_SS_NONE, 2048);
+const struct key_template test_storage_key =
+    KEY_TEMPLATE(TPM_KEY_STORAGE, TPM_ES_RSAESOAEP_SHA1_MGF1, TPM_SS_NONE, 2048);
+const struct key_template test_signing_key =
+    KEY_TEMPLATE(TPM_KEY_SIGNING, TPM_ES_NONE, TPM_SS_RSASSAPKCS1v15_SHA1, 1024);
+const struct key_template test_bind_key =
+    KEY_TEMPLATE(TPM_KEY_BIND, TPM_ES_RSAESOAEP_SHA1_MGF1, TPM_SS_NONE, 1024);
+
+static void
+write_key_parms(struct writer *w, const struct key_template *t)
+{
+	writer_u32(w, TPM_ALG_RSA);
+	writer_u16(w, t->encScheme);
+	writer_u16(w, t->sigScheme);
+	writer_u32(w, t->exponent ? 16 : 12);
+	writer_u32(w, t->bits);
+	writer_u32(w, 2); /* numPrimes */
+	writer_u32(w, t->exponent ? 4 : 0);
+	if (t->exponent)
+		writer_u32(w, t->exponent);
+}
+
+void
+write_key_template(struct writer *w, const struct key_template *t)
+{
+	writer_u32(w, t->key12 ? (uint32_t)TPM_TAG_KEY12 << 16 : 0x01010000);
+	writer_u16(w, t->usage);
+	writer_u32(w, t->flags);
+	writer_u8(w, t->authDataUsage);
+	write_key_parms(w, t);
+	if (t->pcr_info)
+		writer_sized(w, t->pcr_info->data, t->pcr_info->len);
+	else
+		writer_u32(w, 0);
+	writer_u32(w, 0); /* pubKey */
+	writer_u32(w, 0); /* encData */
+}
+
+/* TPM_KEY_PARMS of RSA, then, behind the PCRs of a TPM_KEY, the modulus. */
+static EVP_PKEY *
+read_public(struct reader *r, bool with_pcr_info)
+{
+	uint32_t exponent = 65537;
+
+	ck_assert_uint_eq(reader_u32(r), TPM_ALG_RSA);
+	reader_u32(r); /* schemes */
+	struct reader parms = reader_sized(r);
+	uint32_t bits = reader_u32(&parms);
+	ck_assert_uint_eq(reader_u32(&parms), 2);
+	struct reader e = reader_sized(&parms);
+	if (e.left > 0)
+		exponent = (uint32_t)reader_uint(&e, e.left);
+	if (with_pcr_info)
+		reader_sized(r);
+	struct reader n = reader_sized(r);
+	ck_assert(!r->failed && reader_done(&parms));
+	ck_assert_uint_eq(n.left * 8, bits);
+	return reference_rsa_public(n.pos, n.left, exponent);
+}
+
+EVP_PKEY *
+test_key_public(const struct blob *key)
+{
+	struct reader r = reader_of(key->data, key->len);
+
+	reader_view(&r, 4 + 2 + 4 + 1); /* version or tag, usage, flags, authDataUsage */
+	return read_public(&r, true);
+}
+
+EVP_PKEY *
+test_pubkey_public(const struct blob *pubkey)
+{
+	struct reader r = reader_of(pubkey->data, pubkey->len);
+	EVP_PKEY *key = read_public(&r, false);
+
+	ck_assert(reader_done(&r));
+	return key;
+}
+
+static void
+take(struct reader *r, size_t len, struct blob *out)
+{
+	out->len = len;
+	reader_bytes(r, out->data, len);
+	ck_assert(!r->failed);
+}
+
+TPM_RESULT
+test_startup(struct tpm *tpm, uint16_t type)
+{
+	return test_plain_u16(tpm, TPM_ORD_Startup, type);
+}
+
+TPM_RESULT
+test_read_pubek(struct tpm *tpm, struct blob *pubkey)
+{
+	static const uint8_t nonce[TPM_DIGEST_SIZE] = { 1, 2, 3 };
+	uint8_t digest[TPM_DIGEST_SIZE];
+	struct call c;
+
+	call_begin(&c, tpm, TPM_ORD_ReadPubek);
+	writer_bytes(&c.params, nonce, sizeof(nonce));
+	TPM_RESULT rc = call_run(&c);
+	if (rc)
+		return rc;
+	ck_assert_uint_gt(c.out.left, TPM_DIGEST_SIZE);
+	take(&c.out, c.out.left - TPM_DIGEST_SIZE, pubkey);
+	memcpy(pubkey->data + pubkey->len, nonce, sizeof(nonce));
+	reference_sha1(digest, pubkey->data, pubkey->len + sizeof(nonce));
+	ck_assert_mem_eq(c.out.pos, digest, sizeof(digest));
+	return rc;
+}
+
+static void
+write_encrypted_auth(struct writer *w, EVP_PKEY *ek, const uint8_t *auth)
+{
+	uint8_t encrypted[256];
+
+	ck_assert_int_eq(reference_rsa(ek, REFERENCE_ENCRYPT, RSA_PKCS1_OAEP_PADDING, encrypted,
+				       auth, TPM_DIGEST_SIZE),
+			 sizeof(encrypted));
+	writer_sized(w, encrypted, sizeof(encrypted));
+}
+
+TPM_RESULT
+test_take_ownership(struct tpm *tpm, const struct key_template *srk)
+{
+	struct test_session s;
+	struct blob pubkey;
+	struct call c;
+
+	ck_assert_uint_eq(test_read_pubek(tpm, &pubkey), TPM_SUCCESS);
+	ck_assert_uint_eq(test_oiap(tpm, &s, owner_auth), TPM_SUCCESS);
+	EVP_PKEY *ek = test_pubkey_public(&pubkey);
+	call_begin(&c, tpm, TPM_ORD_TakeOwnership);
+	writer_u16(&c.params, TPM_PID_OWNER);
+	write_encrypted_auth(&c.params, ek, owner_auth);
+	write_encrypted_auth(&c.params, ek, srk_auth);
+	write_key_template(&c.params, srk);
+	call_session(&c, &s);
+	EVP_PKEY_free(ek);
+	return call_run(&c);
+}
+
+TPM_RESULT
+test_create_key_under(struct tpm *tpm, uint32_t parent, const uint8_t *parent_auth,
+		      const struct key_template *t, struct blob *key)
+{
+	uint8_t encrypted[TPM_DIGEST_SIZE];
+	struct test_session s;
+	struct call c;
+
+	test_osap_key(tpm, &s, parent, parent_auth);
+	call_begin(&c, tpm, TPM_ORD_CreateWrapKey);
+	call_handle(&c, parent);
+	test_encrypt_auth(&s, false, key_auth, encrypted);
+	writer_bytes(&c.params, encrypted, sizeof(encrypted));
+	test_encrypt_auth(&s, true, migration_auth, encrypted);
+	writer_bytes(&c.params, encrypted, sizeof(encrypted));
+	write_key_template(&c.params, t);
+	call_session(&c, &s);
+	TPM_RESULT rc = call_run(&c);
+	if (rc == TPM_SUCCESS)
+		take(&c.out, c.out.left, key);
+	return rc;
+}
+
+TPM_RESULT
+test_create_key(struct tpm *tpm, const struct key_template *t, struct blob *key)
+{
+	return test_create_key_under(tpm, TPM_KH_SRK, srk_auth, t, key);
+}
+
+TPM_RESULT
+test_load_key_under(struct tpm *tpm, uint32_t parent, const uint8_t *parent_auth,
+		    const struct blob *key, uint32_t *handle)
+{
+	struct test_session s;
+	struct call c;
+
+	ck_assert_uint_eq(test_oiap(tpm, &s, parent_auth), TPM_SUCCESS);
+	call_begin(&c, tpm, TPM_ORD_LoadKey2);
+	call_handle(&c, parent);
+	writer_bytes(&c.params, key->data, key->len);
+	call_session(&c, &s);
+	TPM_RESULT rc = call_run(&c);
+	*handle = c.handle;
+	return rc;
+}
+
+TPM_RESULT
+test_load_key(struct tpm *tpm, const struct blob *key, uint32_t *handle)
+{
+	return test_load_key_under(tpm, TPM_KH_SRK, srk_auth, key, handle);
+}
+
+uint32_t
+test_make_key(struct tpm *tpm, const struct key_template *t, struct blob *key)
+{
+	struct blob room;
+	uint32_t handle;
+
+	if (!key)
+		key = &room;
+	ck_assert_uint_eq(test_create_key(tpm, t, key), TPM_SUCCESS);
+	ck_assert_uint_eq(test_load_key(tpm, key, &handle), TPM_SUCCESS);
+	return handle;
+}
+
+TPM_RESULT
+test_flush(struct tpm *tpm, uint32_t handle, uint32_t resource_type)
+{
+	struct call c;
+
+	call_begin(&c, tpm, TPM_ORD_FlushSpecific);
+	call_handle(&c, handle);
+	writer_u32(&c.params, resource_type);
+	return call_run(&c);
+}
+
+TPM_RESULT
+test_seal(struct tpm *tpm, const struct blob *pcr_info, const void *data, size_t len,
+	  struct blob *sealed)
+{
+	uint8_t encrypted[TPM_DIGEST_SIZE];
+	struct test_session s;
+	struct call c;
+
+	test_osap_key(tpm, &s, TPM_KH_SRK, srk_auth);
+	call_begin(&c, tpm, TPM_ORD_Seal);
+	call_handle(&c, TPM_KH_SRK);
+	test_encrypt_auth(&s, false, data_auth, encrypted);
+	writer_bytes(&c.params, encrypted, sizeof(encrypted));
+	writer_sized(&c.params, pcr_info ? pcr_info->data : NULL, pcr_info ? pcr_info->len : 0);
+	writer_sized(&c.params, data, len);
+	call_session(&c, &s);
+	TPM_RESULT rc = call_run(&c);
+	if (rc == TPM_SUCCESS)
+		take(&c.out, c.out.left, sealed);
+	return rc;
+}
+
+TPM_RESULT
+test_unseal(struct tpm *tpm, const struct blob *sealed, const uint8_t *auth, struct blob *data)
+{
+	struct test_session key, entity;
+	struct call c;
+
+	ck_assert_uint_eq(test_oiap(tpm, &key, srk_auth), TPM_SUCCESS);
+	ck_assert_uint_eq(test_oiap(tpm, &entity, auth), TPM_SUCCESS);
+	call_begin(&c, tpm, TPM_ORD_Unseal);
+	call_handle(&c, TPM_KH_SRK);
+	writer_bytes(&c.params, sealed->data, sealed->len);
+	call_session(&c, &key);
+	call_session(&c, &entity);
+	return call_run_into(&c, data);
+}
+
+TPM_RESULT
+test_sign(struct tpm *tpm, uint32_t key, const uint8_t *auth, const void *data, size_t len,
+	  struct blob *signature)
+{
+	struct test_session s;
+	struct call c;
+
+	ck_assert_uint_eq(test_oiap(tpm, &s, auth), TPM_SUCCESS);
+	call_begin(&c, tpm, TPM_ORD_Sign);
+	call_handle(&c, key);
+	writer_sized(&c.params, data, len);
+	call_session(&c, &s);
+	return call_run_into(&c, signature);
+}
+
+void
+write_pcr_selection(struct writer *w, uint32_t pcrs)
+{
+	writer_u16(w, TPM_NUM_PCR / 8);
+	for (unsigned i = 0; i < TPM_NUM_PCR; i += 8)
+		writer_u8(w, (uint8_t)(pcrs >> i));
+}
+
+void
+test_pcr_info(struct tpm *tpm, uint32_t pcrs, struct blob *info)
+{
+	uint8_t composite[2 + TPM_NUM_PCR / 8 + 4 + TPM_NUM_PCR * TPM_DIGEST_SIZE];
+	uint8_t values[TPM_NUM_PCR * TPM_DIGEST_SIZE], digest[TPM_DIGEST_SIZE];
+	struct writer w = writer_of(composite, sizeof(composite));
+	size_t len = 0;
+
+	for (uint32_t i = 0; i < TPM_NUM_PCR; i++)
+		if (pcrs >> i & 1) {
+			ck_assert_uint_eq(test_pcr_read(tpm, i, values + len), TPM_SUCCESS);
+			len += TPM_DIGEST_SIZE;
+		}
+	write_pcr_selection(&w, pcrs);
+	writer_sized(&w, values, len);
+	reference_sha1(digest, composite, w.len);
+
+	w = writer_of(info->data, sizeof(info->data));
+	write_pcr_selection(&w, pcrs);
+	writer_bytes(&w, digest, sizeof(digest)); /* digestAtRelease */
+	writer_bytes(&w, digest, sizeof(digest)); /* digestAtCreation, which the TPM sets */
+	info->len = w.len;
+}
+
+TPM_RESULT
+test_quote(struct tpm *tpm, uint32_t key, const uint8_t *auth, const uint8_t *external,
+	   uint32_t pcrs, struct blob *composite, struct blob *signature)
+{
+	struct test_session s;
+	struct call c;
+
+	ck_assert_uint_eq(test_oiap(tpm, &s, auth), TPM_SUCCESS);
+	call_begin(&c, tpm, TPM_ORD_Quote);
+	call_handle(&c, key);
+	writer_bytes(&c.params, external, TPM_DIGEST_SIZE);
+	write_pcr_selection(&c.params, pcrs);
+	call_session(&c, &s);
+	TPM_RESULT rc = call_run(&c);
+	if (rc)
+		return rc;
+
+	struct reader look = c.out;
+	reader_view(&look, reader_u16(&look));
+	reader_sized(&look);
+	ck_assert(!look.failed);
+	take(&c.out, c.out.left - look.left, composite);
+	struct reader sig = reader_sized(&c.out);
+	take(&sig, sig.left, signature);
+	ck_assert(reader_done(&c.out));
+	return rc;
+}
+
+bool
+test_verify_quote(EVP_PKEY *key, const uint8_t *external, const struct blob *composite,
+		  const struct blob *signature)
+{
+	uint8_t info[8 + 2 * TPM_DIGEST_SIZE] = { 1, 1, 0, 0, 'Q', 'U', 'O', 'T' };
+	uint8_t digest[TPM_DIGEST_SIZE];
+
+	reference_sha1(info + 8, composite->data, composite->len);
+	memcpy(info + 8 + TPM_DIGEST_SIZE, external, TPM_DIGEST_SIZE);
+	reference_sha1(digest, info, sizeof(info));
+	return reference_verify_sha1(key, signature->data, signature->len, digest);
+}
+
+TPM_RESULT
+test_extend(struct tpm *tpm, uint32_t pcr, const uint8_t *digest, uint8_t *value)
+{
+	struct call c;
+
+	call_begin(&c, tpm, TPM_ORD_Extend);
+	writer_u32(&c.params, pcr);
+	writer_bytes(&c.params, digest, TPM_DIGEST_SIZE);
+	TPM_RESULT rc = call_run(&c);
+	if (rc == TPM_SUCCESS)
+		reader_bytes(&c.out, value, TPM_DIGEST_SIZE);
+	return rc;
+}
+
+TPM_RESULT
+test_pcr_read(struct tpm *tpm, uint32_t pcr, uint8_t *value)
+{
+	struct call c;
+
+	call_begin(&c, tpm, TPM_ORD_PcrRead);
+	writer_u32(&c.params, pcr);
+	TPM_RESULT rc = call_run(&c);
+	if (rc == TPM_SUCCESS)
+		reader_bytes(&c.out, value, TPM_DIGEST_SIZE);
+	return rc;
+}
+
+TPM_RESULT
+test_get_capability(struct tpm *tpm, uint32_t area, const void *sub, size_t sub_len,
+		    struct blob *answer)
+{
+	struct call c;
+
+	call_begin(&c, tpm, TPM_ORD_GetCapability);
+	writer_u32(&c.params, area);
+	writer_sized(&c.params, sub, sub_len);
+	return call_run_into(&c, answer);
+}
+
+uint32_t
+test_get_capability_u32(struct tpm *tpm, uint32_t area, uint32_t sub)
+{
+	uint8_t bytes[4];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+	struct blob answer;
+
+	writer_u32(&w, sub);
+	ck_assert_uint_eq(test_get_capability(tpm, area, bytes, sizeof(bytes), &answer),
+			  TPM_SUCCESS);
+	ck_assert_uint_eq(answer.len, 4);
+	struct reader r = reader_of(answer.data, answer.len);
+	return reader_u32(&r);
+}
+
+void
+write_nv_public(struct writer *w, uint32_t index, uint32_t attributes, uint32_t size)
+{
+	static const uint8_t no_digest[TPM_DIGEST_SIZE];
+
+	writer_u16(w, TPM_TAG_NV_DATA_PUBLIC);
+	writer_u32(w, index);
+	for (unsigned i = 0; i < 2; i++) { /* pcrInfoRead, pcrInfoWrite */
+		write_pcr_selection(w, 0);
+		writer_u8(w, 0x1f); /* every locality */
+		writer_bytes(w, no_digest, sizeof(no_digest));
+	}
+	writer_u16(w, TPM_TAG_NV_ATTRIBUTES);
+	writer_u32(w, attributes);
+	writer_bytes(w, "\0\0\0", 3); /* bReadSTClear, bWriteSTClear, bWriteDefine */
+	writer_u32(w, size);
+}
+
+TPM_RESULT
+test_nv_define(struct tpm *tpm, const uint8_t *owner, uint32_t index, uint32_t attributes,
+	       uint32_t size)
+{
+	uint8_t encrypted[TPM_DIGEST_SIZE];
+	struct test_session s;
+	struct call c;
+
+	call_begin(&c, tpm, TPM_ORD_NV_DefineSpace);
+	write_nv_public(&c.params, index, attributes, size);
+	memcpy(encrypted, nv_auth, sizeof(encrypted));
+	if (owner) {
+		ck_assert_uint_eq(test_osap(tpm, &s, TPM_ET_OWNER, TPM_KH_OWNER, owner),
+				  TPM_SUCCESS);
+		test_encrypt_auth(&s, false, nv_auth, encrypted);
+		call_session(&c, &s);
+	}
+	writer_bytes(&c.params, encrypted, sizeof(encrypted));
+	return call_run(&c);
+}
+
+/* Index and offset, and a session of the entity with this AuthData unless it is NULL. */
+static void
+nv_begin(struct call *c, struct test_session *s, struct tpm *tpm, uint32_t ordinal,
+	 const uint8_t *auth, uint32_t index, uint32_t offset)
+{
+	call_begin(c, tpm, ordinal);
+	writer_u32(&c->params, index);
+	writer_u32(&c->params, offset);
+	if (auth) {
+		ck_assert_uint_eq(test_oiap(tpm, s, auth), TPM_SUCCESS);
+		call_session(c, s);
+	}
+}
+
+TPM_RESULT
+test_nv_write(struct tpm *tpm, const uint8_t *owner, uint32_t index, uint32_t offset,
+	      const void *data, size_t len)
+{
+	struct test_session s;
+	struct call c;
+
+	nv_begin(&c, &s, tpm, TPM_ORD_NV_WriteValue, owner, index, offset);
+	writer_sized(&c.params, data, len);
+	return call_run(&c);
+}
+
+TPM_RESULT
+test_nv_write_auth(struct tpm *tpm, const uint8_t *auth, uint32_t index, uint32_t offset,
+		   const void *data, size_t len)
+{
+	struct test_session s;
+	struct call c;
+
+	nv_begin(&c, &s, tpm, TPM_ORD_NV_WriteValueAuth, auth, index, offset);
+	writer_sized(&c.params, data, len);
+	return call_run(&c);
+}
+
+TPM_RESULT
+test_nv_read(struct tpm *tpm, const uint8_t *owner, uint32_t index, uint32_t offset, uint32_t len,
+	     struct blob *data)
+{
+	struct test_session s;
+	struct call c;
+
+	nv_begin(&c, &s, tpm, TPM_ORD_NV_ReadValue, owner, index, offset);
+	writer_u32(&c.params, len);
+	return call_run_into(&c, data);
+}
+
+TPM_RESULT
+test_nv_read_auth(struct tpm *tpm, const uint8_t *auth, uint32_t index, uint32_t offset,
+		  uint32_t len, struct blob *data)
+{
+	struct test_session s;
+	struct call c;
+
+	nv_begin(&c, &s, tpm, TPM_ORD_NV_ReadValueAuth, auth, index, offset);
+	writer_u32(&c.params, len);
+	return call_run_into(&c, data);
+}
