@@ -8,6 +8,9 @@
 #
 # demo and check install the Debian packages that are missing, when run as root.
 
+# As many jobs as there are processors, unless told otherwise.
+MAKEFLAGS  += $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
+
 PREFIX     ?= /usr/local
 SBINDIR    ?= $(PREFIX)/sbin
 MANDIR     ?= $(PREFIX)/share/man
@@ -117,6 +120,7 @@ $(BUILD)/fuzzers/%: $(BUILD)/fuzz/tests/fuzz/%.o $(BUILD)/fuzz/layers.a
 
 demo:
 	@.ci/install
+	@echo "Building ..."
 	@$(MAKE) --no-print-directory -s all
 	@$(PYTHON) tests/system/demo.py
 
