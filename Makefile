@@ -9,7 +9,9 @@
 # demo and check install the Debian packages that are missing, when run as root.
 
 # As many jobs as there are processors, unless told otherwise.
-MAKEFLAGS  += $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
+ifeq ($(findstring -j,$(MAKEFLAGS)),)
+MAKEFLAGS  += -j$(shell nproc)
+endif
 
 PREFIX     ?= /usr/local
 SBINDIR    ?= $(PREFIX)/sbin
