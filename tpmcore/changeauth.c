@@ -92,3 +92,117 @@ tpm_ChangeAuthOwner(struct command *c)
 	crypto_wipe(auth, sizeof(auth));
 	return TPM_SUCCESS;
 }
+
+/* The key of TPM_ChangeAuthAsymStart: lives in a slot until TPM_ChangeAuthAsymFinish takes it. */
+static TPM_RESULT
+create_ephemeral_key(struct command *c, struct key_slot **slot)
+{
+	struct key key = { .ver = { 1, 1, 0, 0 },
+			   .keyUsage = TPM_KEY_AUTHCHANGE,
+			   .keyFlags = TPM_VOLATILE,
+			   .authDataUsage = TPM_AUTH_NEVER,
+			   .payload = TPM_PT_ASYM };
+	TPM_RESULT rc = key_parms_read(&c->in, &key.parms);
+
+	if (rc == TPM_SUCCESS && key_check_parms(&key) != TPM_SUCCESS)
+		rc = TPM_BAD_KEY_PROPERTY;
+	if (rc == TPM_SUCCESS)
+		rc = key_generate(c->tpm, &key);
+	if (rc == TPM_SUCCESS) {
+		*slot = key_slot_new(c->tpm);
+		if (*slot)
+			(*slot)->key = key;
+		else
+			rc = TPM_NOSPACE;
+	}
+	crypto_wipe(&key, sizeof(key));
+	return rc;
+}
+
+TPM_RESULT
+tpm_ChangeAuthAsymStart(struct command *c)
+{
+	const uint8_t *antiReplay = reader_view(&c->in, DIGEST_SIZE);
+	uint8_t digest[DIGEST_SIZE];
+	struct key_slot *slot;
+
+	if (c->key[0]->keyUsage != TPM_KEY_IDENTITY)
+		return TPM_INVALID_KEYUSAGE;
+	TPM_RESULT rc = create_ephemeral_key(c, &slot);
+	if (rc)
+		return rc;
+	certify_info_write(&c->out, &slot->key, false, antiReplay);
+	crypto_sha1(digest, SPANS(SPAN(c->out.buf, c->out.len)));
+	rc = key_sign_sha1(c->key[0], digest, &c->out);
+	writer_u32(&c->out, slot->handle);
+	key_write(&c->out, &slot->key, NULL, 0);
+	if (rc)
+		key_slot_free(slot);
+	return rc;
+}
+
+/* TPM_CHANGEAUTH_VALIDATE [Part 2, 12.1]: the new AuthData and a nonce, encrypted to the ephemeral
+ * key. */
+static TPM_RESULT
+read_new_auth(const struct key *ephemeral, struct reader enc, uint8_t *newAuth, uint8_t *n1)
+{
+	uint8_t plain[CRYPTO_RSA_MAX];
+	size_t len;
+	TPM_RESULT rc = key_decrypt(ephemeral, plain, &len, enc);
+
+	if (rc == TPM_SUCCESS && len != 2 * DIGEST_SIZE)
+		rc = TPM_INVALID_STRUCTURE;
+	if (rc == TPM_SUCCESS) {
+		memcpy(newAuth, plain, DIGEST_SIZE);
+		memcpy(n1, plain + DIGEST_SIZE, DIGEST_SIZE);
+	}
+	crypto_wipe(plain, sizeof(plain));
+	return rc;
+}
+
+/* Proves to the caller that the new AuthData is in place. */
+static TPM_RESULT
+write_change_proof(struct command *c, const uint8_t *newAuth, const uint8_t *n1)
+{
+	uint8_t saltNonce[DIGEST_SIZE], changeProof[DIGEST_SIZE];
+	TPM_RESULT rc = tpm_random(c->tpm, saltNonce, DIGEST_SIZE);
+
+	crypto_hmac(changeProof, newAuth, DIGEST_SIZE,
+		    SPANS(SPAN(saltNonce, DIGEST_SIZE), SPAN(n1, DIGEST_SIZE)));
+	writer_bytes(&c->out, saltNonce, DIGEST_SIZE);
+	writer_bytes(&c->out, changeProof, DIGEST_SIZE);
+	return rc;
+}
+
+TPM_RESULT
+tpm_ChangeAuthAsymFinish(struct command *c)
+{
+	uint16_t entityType = reader_u16(&c->in);
+	const uint8_t *newAuthLink = reader_view(&c->in, DIGEST_SIZE);
+	struct reader encNewAuth = reader_sized(&c->in), encData = reader_sized(&c->in);
+	uint8_t newAuth[DIGEST_SIZE], n1[DIGEST_SIZE], link[DIGEST_SIZE], plain[CRYPTO_RSA_MAX];
+	size_t len;
+
+	if (!c->slot[1] || c->key[1]->keyUsage != TPM_KEY_AUTHCHANGE)
+		return TPM_INVALID_KEYUSAGE;
+	TPM_RESULT rc = open_entity(c, entityType, encData, plain, &len);
+	if (rc == TPM_SUCCESS)
+		rc = read_new_auth(c->key[1], encNewAuth, newAuth, n1);
+	if (rc == TPM_SUCCESS) {
+		/* Who knows the old AuthData says so by linking the new one to it. */
+		crypto_hmac(link, plain + AUTH_AT, DIGEST_SIZE, SPANS(SPAN(newAuth, DIGEST_SIZE)));
+		if (!crypto_equal(link, newAuthLink, DIGEST_SIZE))
+			rc = TPM_AUTHFAIL;
+	}
+	if (rc == TPM_SUCCESS) {
+		memcpy(plain + AUTH_AT, newAuth, DIGEST_SIZE);
+		rc = close_entity(c, plain, len);
+	}
+	if (rc == TPM_SUCCESS)
+		rc = write_change_proof(c, newAuth, n1);
+	if (rc == TPM_SUCCESS)
+		key_slot_free(c->slot[1]);
+	crypto_wipe(newAuth, sizeof(newAuth));
+	crypto_wipe(plain, sizeof(plain));
+	return rc;
+}

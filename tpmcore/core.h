@@ -488,6 +488,10 @@ void delegation_owner_clear(struct tpm *tpm);
 /* capability.c: TPM_CAP_VERSION_INFO [Part 2, 21.6], also part of TPM_Quote2. */
 void version_info_write(struct writer *w);
 
+/* cryptographic.c: TPM_CERTIFY_INFO [Part 2, 11.1]. */
+void certify_info_write(struct writer *w, const struct key *key, bool parentPCRStatus,
+			const uint8_t *antiReplay);
+
 /* endorsement.c: the EK as TPM_PUBKEY, and its private operation as that of a key. */
 struct key endorsement_key(const struct tpm *tpm);
 

@@ -187,8 +187,8 @@ write_certify_common(struct writer *w, const struct key *key, bool parentPCRStat
 	writer_u8(w, parentPCRStatus);
 }
 
-static void
-write_certify_info(struct writer *w, const struct key *key, bool parentPCRStatus,
+void
+certify_info_write(struct writer *w, const struct key *key, bool parentPCRStatus,
 		   const uint8_t *antiReplay)
 {
 	static const uint8_t version[4] = { 1, 1, 0, 0 };
@@ -262,7 +262,7 @@ tpm_CertifyKey(struct command *c)
 		write_certify_info2(&c->out, key, parent_pcr_status(c->slot[1]), antiReplay,
 				    SPAN(NULL, 0));
 	else
-		write_certify_info(&c->out, key, parent_pcr_status(c->slot[1]), antiReplay);
+		certify_info_write(&c->out, key, parent_pcr_status(c->slot[1]), antiReplay);
 	return sign_certification(c, cert);
 }
 
