@@ -242,6 +242,7 @@ enum {
 	WHEN_DEACTIVATED = 1 << 1, /* ... deactivated */
 	WHEN_FAILED = 1 << 2,      /* ... after a failed self-test */
 	WHEN_POSTINIT = 1 << 3,    /* ... before TPM_Startup */
+	NEEDS_OWNER = 1 << 4,      /* TPM_NOSRK without one, as use of its AuthData or of a key */
 	NEEDS_NO_OWNER = 1 << 5,   /* TPM_OWNER_SET with one */
 	NO_TRANSPORT = 1 << 6,     /* TPM_NO_WRAP_TRANSPORT inside a transport session */
 	AUDIT_NEVER = 1 << 7,      /* cannot be audited */

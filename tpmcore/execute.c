@@ -122,9 +122,10 @@ static bool
 needs_owner(const struct ordinal *row)
 {
 	for (unsigned i = 0; i < 2; i++)
-		if (row->auths[i] == AUTH_OWNER || row->auths[i] == AUTH_SRK)
+		if (row->auths[i] == AUTH_OWNER || row->auths[i] == AUTH_SRK ||
+		    row->handles[i] == HANDLE_KEY)
 			return true;
-	return false;
+	return row->attributes & NEEDS_OWNER;
 }
 
 /* Whether the TPM is in a state to run the command at all. */

@@ -49,30 +49,28 @@ static const struct ordinal table[] = {
 	    .attributes = WHEN_OFF | WHEN_FAILED | PURE),
 
 	/* Opt-in (5) */
-	CMD(TPM, SetOwnerInstall, NO_HANDLE, NO_AUTH, SHORT, "1",
-	    .attributes = WHEN_DEACTIVATED | AUDIT_DEFAULT),
+	CMD(TPM, SetOwnerInstall, NO_HANDLE, NO_AUTH, SHORT, "1", .attributes = AUDIT_DEFAULT),
 	CMD(TPM, OwnerSetDisable, NO_HANDLE, OWNER, SHORT, "1",
 	    .attributes = WHEN_OFF | AUDIT_DEFAULT, OWNER_MAY(OwnerSetDisable)),
 	CMD(TPM, PhysicalEnable, NO_HANDLE, NO_AUTH, SHORT, "",
 	    .attributes = WHEN_OFF | AUDIT_DEFAULT),
 	CMD(TPM, PhysicalDisable, NO_HANDLE, NO_AUTH, SHORT, "",
-	    .attributes = WHEN_OFF | AUDIT_DEFAULT),
+	    .attributes = WHEN_DEACTIVATED | AUDIT_DEFAULT),
 	CMD(TPM, PhysicalSetDeactivated, NO_HANDLE, NO_AUTH, SHORT, "1",
 	    .attributes = WHEN_DEACTIVATED | AUDIT_DEFAULT),
 	CMD(TPM, SetTempDeactivated, NO_HANDLE, HANDLER_OR_NONE, SHORT, "",
-	    .attributes = WHEN_DEACTIVATED | AUDIT_DEFAULT),
-	CMD(TPM, SetOperatorAuth, NO_HANDLE, NO_AUTH, SHORT, "d", .attributes = WHEN_DEACTIVATED),
+	    .attributes = WHEN_DISABLED | AUDIT_DEFAULT),
+	CMD(TPM, SetOperatorAuth, NO_HANDLE, NO_AUTH, SHORT, "d"),
 
 	/* Ownership (6) */
 	CMD(TPM, TakeOwnership, NO_HANDLE, HANDLER, LONG, "2ssk",
-	    .attributes = AUDIT_DEFAULT | NEEDS_NO_OWNER),
+	    .attributes = WHEN_DEACTIVATED | AUDIT_DEFAULT | NEEDS_NO_OWNER),
 	CMD(TPM, OwnerClear, NO_HANDLE, OWNER, SHORT, "", .attributes = AUDIT_DEFAULT,
 	    OWNER_MAY(OwnerClear)),
-	CMD(TPM, ForceClear, NO_HANDLE, NO_AUTH, SHORT, "", .attributes = WHEN_OFF | AUDIT_DEFAULT),
+	CMD(TPM, ForceClear, NO_HANDLE, NO_AUTH, SHORT, "", .attributes = AUDIT_DEFAULT),
 	CMD(TPM, DisableOwnerClear, NO_HANDLE, OWNER, SHORT, "", .attributes = AUDIT_DEFAULT,
 	    OWNER_MAY(DisableOwnerClear)),
-	CMD(TPM, DisableForceClear, NO_HANDLE, NO_AUTH, SHORT, "",
-	    .attributes = WHEN_OFF | AUDIT_DEFAULT),
+	CMD(TPM, DisableForceClear, NO_HANDLE, NO_AUTH, SHORT, "", .attributes = AUDIT_DEFAULT),
 	CMD(TSC, PhysicalPresence, NO_HANDLE, NO_AUTH, SHORT, "2", .attributes = WHEN_OFF),
 	CMD(TSC, ResetEstablishmentBit, NO_HANDLE, NO_AUTH, SHORT, "", .attributes = WHEN_OFF),
 
@@ -98,8 +96,7 @@ static const struct ordinal table[] = {
 	CMD(TPM, FieldUpgrade, NO_HANDLE, NO_AUTH, LONG, "*", .attributes = WHEN_OFF,
 	    OWNER_MAY(FieldUpgrade)),
 	CMD(TPM, SetRedirection, KEY, OWNER, SHORT, "4s", OWNER_MAY(SetRedirection)),
-	CMD(TPM, ResetLockValue, NO_HANDLE, OWNER, SHORT, "", .attributes = WHEN_OFF,
-	    OWNER_MAY(ResetLockValue)),
+	CMD(TPM, ResetLockValue, NO_HANDLE, OWNER, SHORT, "", OWNER_MAY(ResetLockValue)),
 
 	/* Storage functions (10) */
 	CMD(TPM, Seal, KEY, BY_KEY, MEDIUM, "dss", KEY_MAY(Seal)),
@@ -174,7 +171,7 @@ static const struct ordinal table[] = {
 
 	/* Integrity collection and reporting (16) */
 	CMD(TPM, Extend, NO_HANDLE, NO_AUTH, SHORT, "4d", .attributes = WHEN_OFF),
-	CMD(TPM, PcrRead, NO_HANDLE, NO_AUTH, SHORT, "4", .attributes = WHEN_DEACTIVATED | PURE),
+	CMD(TPM, PcrRead, NO_HANDLE, NO_AUTH, SHORT, "4", .attributes = PURE),
 	CMD(TPM, Quote, KEY, BY_KEY, MEDIUM, "dp", KEY_MAY(Quote)),
 	CMD(TPM, PCR_Reset, NO_HANDLE, NO_AUTH, SHORT, "p", .attributes = WHEN_OFF),
 	CMD(TPM, Quote2, KEY, BY_KEY, MEDIUM, "dp1", KEY_MAY(Quote2)),
@@ -188,9 +185,9 @@ static const struct ordinal table[] = {
 
 	/* Authorization sessions (18) */
 	CMD(TPM, OIAP, NO_HANDLE, NO_AUTH, SHORT, "", .attributes = WHEN_OFF),
-	CMD(TPM, OSAP, NO_HANDLE, NO_AUTH, SHORT, "24d", .attributes = WHEN_OFF),
-	CMD(TPM, DSAP, NO_HANDLE, NO_AUTH, SHORT, "24ds"),
-	CMD(TPM, SetOwnerPointer, NO_HANDLE, NO_AUTH, SHORT, "24"),
+	CMD(TPM, OSAP, NO_HANDLE, NO_AUTH, SHORT, "24d", .attributes = WHEN_OFF | NEEDS_OWNER),
+	CMD(TPM, DSAP, NO_HANDLE, NO_AUTH, SHORT, "24ds", .attributes = WHEN_OFF | NEEDS_OWNER),
+	CMD(TPM, SetOwnerPointer, NO_HANDLE, NO_AUTH, SHORT, "24", .attributes = NEEDS_OWNER),
 
 	/* Delegation (19) */
 	CMD(TPM, Delegate_Manage, NO_HANDLE, OWNER_OR_NONE, SHORT, "44s",
@@ -204,21 +201,22 @@ static const struct ordinal table[] = {
 	CMD(TPM, Delegate_ReadTable, NO_HANDLE, NO_AUTH, SHORT, "", .attributes = PURE),
 	CMD(TPM, Delegate_UpdateVerification, NO_HANDLE, OWNER, SHORT, "s",
 	    OWNER_MAY(Delegate_UpdateVerification)),
-	CMD(TPM, Delegate_VerifyDelegation, NO_HANDLE, NO_AUTH, SHORT, "s", .attributes = PURE),
+	CMD(TPM, Delegate_VerifyDelegation, NO_HANDLE, NO_AUTH, SHORT, "s",
+	    .attributes = PURE | NEEDS_OWNER),
 
 	/* Non-volatile storage (20) */
 	CMD(TPM, NV_DefineSpace, NO_HANDLE, OWNER_OR_NONE, SHORT, "Nd", .attributes = WHEN_OFF,
 	    OWNER_MAY(NV_DefineSpace)),
 	CMD(TPM, NV_WriteValue, NO_HANDLE, OWNER_OR_NONE, SHORT, "44s", .attributes = WHEN_OFF,
 	    OWNER_MAY(NV_WriteValue)),
-	CMD(TPM, NV_WriteValueAuth, NO_HANDLE, HANDLER, SHORT, "44s"),
+	CMD(TPM, NV_WriteValueAuth, NO_HANDLE, HANDLER, SHORT, "44s", .attributes = NEEDS_OWNER),
 	CMD(TPM, NV_ReadValue, NO_HANDLE, OWNER_OR_NONE, SHORT, "444", .attributes = WHEN_OFF,
 	    OWNER_MAY(NV_ReadValue)),
-	CMD(TPM, NV_ReadValueAuth, NO_HANDLE, HANDLER, SHORT, "444"),
+	CMD(TPM, NV_ReadValueAuth, NO_HANDLE, HANDLER, SHORT, "444", .attributes = NEEDS_OWNER),
 
 	/* Session management (21) */
 	CMD(TPM, KeyControlOwner, KEY, OWNER, SHORT, "P41", .attributes = IGNORES_PCR),
-	CMD(TPM, SaveContext, RAW, NO_AUTH, SHORT, "4L"),
+	CMD(TPM, SaveContext, RAW, NO_AUTH, SHORT, "4L", .attributes = NEEDS_OWNER),
 	CMD(TPM, LoadContext, NO_HANDLE, NO_AUTH, SHORT, "41s"),
 	CMD(TPM, FlushSpecific, RAW, NO_AUTH, SHORT, "4", .attributes = WHEN_OFF),
 
@@ -230,13 +228,13 @@ static const struct ordinal table[] = {
 	CMD(TPM, EstablishTransport, RAW, HANDLER_OR_NONE, MEDIUM, "2442s", .out_handles = 1,
 	    .attributes = NO_TRANSPORT, KEY_MAY(EstablishTransport)),
 	CMD(TPM, ExecuteTransport, NO_HANDLE, HANDLER, LONG, "s",
-	    .attributes = WHEN_OFF | NO_TRANSPORT),
+	    .attributes = NO_TRANSPORT | NEEDS_OWNER),
 	CMD(TPM, ReleaseTransportSigned, KEY, BY_KEY_HANDLER, MEDIUM, "d",
 	    .attributes = NO_TRANSPORT, KEY_MAY(ReleaseTransportSigned)),
 
 	/* Monotonic counter (25) */
 	CMD(TPM, CreateCounter, NO_HANDLE, OWNER, SHORT, "d4", OWNER_MAY(CreateCounter)),
-	CMD(TPM, IncrementCounter, NO_HANDLE, HANDLER, SHORT, "4"),
+	CMD(TPM, IncrementCounter, NO_HANDLE, HANDLER, SHORT, "4", .attributes = NEEDS_OWNER),
 	CMD(TPM, ReadCounter, NO_HANDLE, NO_AUTH, SHORT, "4", .attributes = PURE),
 	CMD(TPM, ReleaseCounter, NO_HANDLE, HANDLER, SHORT, "4"),
 	CMD(TPM, ReleaseCounterOwner, NO_HANDLE, OWNER, SHORT, "4", OWNER_MAY(ReleaseCounterOwner)),
@@ -246,7 +244,7 @@ static const struct ordinal table[] = {
 	CMD(TPM, DAA_Sign, RAW, OWNER, LONG, "1ss", OWNER_MAY(DAA_Sign)),
 
 	/* Deprecated commands (28) */
-	CMD(TPM, EvictKey, KEY, NO_AUTH, SHORT, "", .attributes = WHEN_OFF | IGNORES_PCR),
+	CMD(TPM, EvictKey, KEY, NO_AUTH, SHORT, "", .attributes = IGNORES_PCR),
 	CMD(TPM, Terminate_Handle, RAW, NO_AUTH, SHORT, "", .attributes = WHEN_OFF),
 	CMD(TPM, SaveKeyContext, KEY, NO_AUTH, SHORT, "", .attributes = IGNORES_PCR),
 	CMD(TPM, LoadKeyContext, NO_HANDLE, NO_AUTH, SHORT, "s"),
