@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -256,6 +257,15 @@ int
 conn_fd(const struct conn *conn)
 {
 	return conn->in_fd;
+}
+
+bool
+conn_has_input(const struct conn *conn)
+{
+	int waiting = 0;
+
+	return evbuffer_get_length(conn->in) > 0 ||
+	       (ioctl(conn->in_fd, FIONREAD, &waiting) == 0 && waiting > 0);
 }
 
 int

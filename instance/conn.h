@@ -55,6 +55,9 @@ void conn_finish(struct conn *conn);
 /* conn_fd: the descriptor of the input, for looking at it. */
 int conn_fd(const struct conn *conn);
 
+/* conn_has_input: whether the peer has sent what the owner has not taken yet. */
+bool conn_has_input(const struct conn *conn);
+
 /*
  * conn_take_fd: the descriptor that the peer passed last (SCM_RIGHTS), which then is the caller's,
  * or -1.

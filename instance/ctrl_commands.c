@@ -1,0 +1,326 @@
+#include "instance/ctrl_commands.h"
+
+#include <errno.h>
+#include <json-c/json.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <vtpm/manager.h>
+
+enum {
+	CAPABILITIES = 0x17fff, /* all there are but SEND_COMMAND_HEADER */
+	INIT_DELETE_VOLATILE = 1,
+	LOCALITY_MAX = 4,
+	STATE_ENCRYPTED = 2,
+	INFO_SPECIFICATION = 1,
+	INFO_ATTRIBUTES = 2,
+};
+
+static TPM_RESULT
+ctrl_get_capability(struct channel_ctrl *ctrl, struct reader *args, struct ctrl_reply *reply)
+{
+	(void)ctrl;
+	(void)args;
+	writer_u32(&reply->fields, CAPABILITIES);
+	return TPM_SUCCESS;
+}
+
+static TPM_RESULT
+ctrl_init(struct channel_ctrl *ctrl, struct reader *args, struct ctrl_reply *reply)
+{
+	(void)reply;
+	return instance_power_on(ctrl->instance, reader_u32(args) & INIT_DELETE_VOLATILE);
+}
+
+static TPM_RESULT
+ctrl_shutdown(struct channel_ctrl *ctrl, struct reader *args, struct ctrl_reply *reply)
+{
+	(void)args;
+	(void)reply;
+	instance_power_off(ctrl->instance);
+	ctrl->shutdown = true;
+	conn_finish(ctrl->conn);
+	return TPM_SUCCESS;
+}
+
+static TPM_RESULT
+ctrl_get_established(struct channel_ctrl *ctrl, struct reader *args, struct ctrl_reply *reply)
+{
+	(void)args;
+	writer_u8(&reply->fields, instance_established(ctrl->instance));
+	writer_uint(&reply->fields, 0, 3);
+	return TPM_SUCCESS;
+}
+
+static TPM_RESULT
+ctrl_set_locality(struct channel_ctrl *ctrl, struct reader *args, struct ctrl_reply *reply)
+{
+	unsigned locality = reader_u8(args);
+
+	(void)reply;
+	if (locality > LOCALITY_MAX)
+		return TPM_BAD_LOCALITY;
+	ctrl->locality = locality;
+	if (ctrl->data)
+		client_set_locality(ctrl->data, locality);
+	return TPM_SUCCESS;
+}
+
+static TPM_RESULT
+ctrl_hash_start(struct channel_ctrl *ctrl, struct reader *args, struct ctrl_reply *reply)
+{
+	(void)args;
+	(void)reply;
+	return instance_hash_start(ctrl->instance);
+}
+
+static TPM_RESULT
+ctrl_hash_data(struct channel_ctrl *ctrl, struct reader *args, struct ctrl_reply *reply)
+{
+	struct reader data = reader_sized(args);
+
+	(void)reply;
+	return instance_hash_data(ctrl->instance, data.pos, data.left);
+}
+
+static TPM_RESULT
+ctrl_hash_end(struct channel_ctrl *ctrl, struct reader *args, struct ctrl_reply *reply)
+{
+	(void)args;
+	(void)reply;
+	return instance_hash_end(ctrl->instance);
+}
+
+/* A running command saw this on the socket and ended before; one that waits will not be run. */
+static TPM_RESULT
+ctrl_cancel(struct channel_ctrl *ctrl, struct reader *args, struct ctrl_reply *reply)
+{
+	(void)args;
+	(void)reply;
+	if (ctrl->data)
+		client_cancel(ctrl->data);
+	return TPM_SUCCESS;
+}
+
+static TPM_RESULT
+ctrl_store_volatile(struct channel_ctrl *ctrl, struct reader *args, struct ctrl_reply *reply)
+{
+	(void)args;
+	(void)reply;
+	return instance_store_volatile(ctrl->instance);
+}
+
+static TPM_RESULT
+ctrl_reset_established(struct channel_ctrl *ctrl, struct reader *args, struct ctrl_reply *reply)
+{
+	unsigned locality = reader_u8(args);
+
+	(void)reply;
+	return locality > LOCALITY_MAX ? TPM_BAD_LOCALITY
+				       : instance_reset_established(ctrl->instance, locality);
+}
+
+static bool
+is_state_kind(uint32_t type)
+{
+	return type >= TPM_STATE_PERMANENT && type <= TPM_STATE_SAVED;
+}
+
+static TPM_RESULT
+ctrl_get_state(struct channel_ctrl *ctrl, struct reader *args, struct ctrl_reply *reply)
+{
+	struct blob whole = { 0 };
+
+	reader_u32(args); /* flags: nothing is encrypted here, so nothing to ask for */
+	uint32_t type = reader_u32(args);
+	uint32_t offset = reader_u32(args);
+	if (!is_state_kind(type))
+		return TPM_BAD_PARAMETER;
+	TPM_RESULT result = instance_get_state(ctrl->instance, (enum tpm_state)type, &whole);
+	if (result == TPM_SUCCESS && offset > whole.len)
+		result = TPM_BAD_PARAMETER;
+	if (result == TPM_SUCCESS) {
+		uint32_t length = (uint32_t)whole.len - offset;
+
+		writer_u32(&reply->fields, 0);
+		writer_u32(&reply->fields, (uint32_t)whole.len);
+		writer_u32(&reply->fields, length);
+		if (blob_copy(&reply->body, whole.len > 0 ? whole.data + offset : NULL, length) < 0)
+			result = TPM_RESOURCES;
+	}
+	blob_clear(&whole);
+	return result;
+}
+
+static TPM_RESULT
+ctrl_set_state(struct channel_ctrl *ctrl, struct reader *args, struct ctrl_reply *reply)
+{
+	(void)reply;
+	uint32_t flags = reader_u32(args);
+	uint32_t type = reader_u32(args);
+	struct reader state = reader_sized(args);
+	if (!is_state_kind(type) || (flags & STATE_ENCRYPTED))
+		return TPM_BAD_PARAMETER;
+	return instance_set_state(ctrl->instance, (enum tpm_state)type, state.pos, state.left);
+}
+
+static TPM_RESULT
+ctrl_stop(struct channel_ctrl *ctrl, struct reader *args, struct ctrl_reply *reply)
+{
+	(void)args;
+	(void)reply;
+	instance_power_off(ctrl->instance);
+	return TPM_SUCCESS;
+}
+
+static TPM_RESULT
+ctrl_get_config(struct channel_ctrl *ctrl, struct reader *args, struct ctrl_reply *reply)
+{
+	(void)ctrl;
+	(void)args;
+	writer_u32(&reply->fields, 0); /* no keys are used for the state */
+	return TPM_SUCCESS;
+}
+
+static void
+data_closed(void *ctx, struct client *client)
+{
+	struct channel_ctrl *ctrl = ctx;
+
+	client_free(client);
+	ctrl->data = NULL;
+}
+
+static TPM_RESULT
+ctrl_set_data_fd(struct channel_ctrl *ctrl, struct reader *args, struct ctrl_reply *reply)
+{
+	int fd = conn_take_fd(ctrl->conn);
+	socklen_t len = sizeof(int);
+	int type = 0;
+
+	(void)args;
+	(void)reply;
+	if (fd < 0)
+		return TPM_BAD_PARAMETER;
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_STREAM ||
+	    evutil_make_socket_nonblocking(fd) < 0) {
+		close(fd);
+		return TPM_BAD_PARAMETER;
+	}
+	client_free(ctrl->data);
+	ctrl->data = client_new(ctrl->base, ctrl->instance, fd, STREAM_TPM, "QEMU's data channel",
+				data_closed, ctrl);
+	if (!ctrl->data)
+		return TPM_RESOURCES;
+	client_set_locality(ctrl->data, ctrl->locality);
+	ctrl->had_data = true;
+	return TPM_SUCCESS;
+}
+
+/* The buffer is as large as TPM 1.2 software expects and not to be changed; 0 only asks. */
+static TPM_RESULT
+ctrl_set_buffer_size(struct channel_ctrl *ctrl, struct reader *args, struct ctrl_reply *reply)
+{
+	(void)ctrl;
+	(void)args;
+	for (int i = 0; i < 3; i++)
+		writer_u32(&reply->fields, TPM_BUFFER_SIZE);
+	return TPM_SUCCESS;
+}
+
+static struct json_object *
+add_object(struct json_object *to, const char *key)
+{
+	struct json_object *object = json_object_new_object();
+
+	json_object_object_add(to, key, object);
+	return object;
+}
+
+/* The text that describes this TPM, with the zero byte that ends it. */
+static int
+describe(uint64_t flags, struct blob *text)
+{
+	struct json_object *all = json_object_new_object();
+	struct json_object *part;
+
+	if (flags & INFO_SPECIFICATION) {
+		part = add_object(all, "TPMSpecification");
+		json_object_object_add(part, "family", json_object_new_string("1.2"));
+		json_object_object_add(part, "level", json_object_new_int(2));
+		json_object_object_add(part, "revision", json_object_new_int(116));
+	}
+	if (flags & INFO_ATTRIBUTES) {
+		part = add_object(all, "TPMAttributes");
+		json_object_object_add(part, "manufacturer", json_object_new_string("id:58454e00"));
+		json_object_object_add(part, "version", json_object_new_string("id:" VTPM_VERSION));
+		json_object_object_add(part, "model", json_object_new_string("vtpmd"));
+	}
+	const char *json = json_object_to_json_string_ext(all, JSON_C_TO_STRING_PLAIN);
+	int rc = json ? blob_copy(text, json, strlen(json) + 1) : -ENOMEM;
+	json_object_put(all);
+	return rc;
+}
+
+static TPM_RESULT
+ctrl_get_info(struct channel_ctrl *ctrl, struct reader *args, struct ctrl_reply *reply)
+{
+	struct blob text = { 0 };
+
+	(void)ctrl;
+	uint64_t flags = reader_u64(args);
+	uint32_t offset = reader_u32(args);
+	int rc = describe(flags, &text);
+	if (rc == 0 && offset > text.len)
+		rc = -EINVAL;
+	if (rc == 0) {
+		uint32_t length = (uint32_t)text.len - offset;
+
+		writer_u32(&reply->fields, (uint32_t)text.len);
+		writer_u32(&reply->fields, length);
+		rc = blob_copy(&reply->body, text.data + offset, length);
+	}
+	blob_clear(&text);
+	return rc < 0 ? TPM_BAD_PARAMETER : TPM_SUCCESS;
+}
+
+/* Ours is locked as long as the process lives. */
+static TPM_RESULT
+ctrl_lock_storage(struct channel_ctrl *ctrl, struct reader *args, struct ctrl_reply *reply)
+{
+	(void)ctrl;
+	(void)args;
+	(void)reply;
+	return TPM_SUCCESS;
+}
+
+static const struct ctrl_command commands[] = {
+	[1] = { "GET_CAPABILITY", 0, 0, false, ctrl_get_capability },
+	[2] = { "INIT", 4, 0, false, ctrl_init },
+	[3] = { "SHUTDOWN", 0, 0, false, ctrl_shutdown },
+	[4] = { "GET_TPMESTABLISHED", 0, 0, false, ctrl_get_established },
+	[5] = { "SET_LOCALITY", 1, 3, false, ctrl_set_locality },
+	[6] = { "HASH_START", 0, 0, false, ctrl_hash_start },
+	[7] = { "HASH_DATA", 4, 0, true, ctrl_hash_data },
+	[8] = { "HASH_END", 0, 0, false, ctrl_hash_end },
+	[CTRL_CANCEL_TPM_CMD] = { "CANCEL_TPM_CMD", 0, 0, false, ctrl_cancel },
+	[10] = { "STORE_VOLATILE", 0, 0, false, ctrl_store_volatile },
+	[11] = { "RESET_TPMESTABLISHED", 1, 3, false, ctrl_reset_established },
+	[12] = { "GET_STATEBLOB", 12, 0, false, ctrl_get_state },
+	[13] = { "SET_STATEBLOB", 12, 0, true, ctrl_set_state },
+	[14] = { "STOP", 0, 0, false, ctrl_stop },
+	[15] = { "GET_CONFIG", 0, 0, false, ctrl_get_config },
+	[16] = { "SET_DATAFD", 0, 0, false, ctrl_set_data_fd },
+	[17] = { "SET_BUFFERSIZE", 4, 0, false, ctrl_set_buffer_size },
+	[18] = { "GET_INFO", 16, 0, false, ctrl_get_info },
+	[19] = { "LOCK_STORAGE", 4, 0, false, ctrl_lock_storage },
+};
+
+const struct ctrl_command *
+ctrl_command(uint32_t number)
+{
+	if (number >= sizeof(commands) / sizeof(commands[0]) || !commands[number].run)
+		return NULL;
+	return &commands[number];
+}

@@ -1,0 +1,56 @@
+/*
+ * ctrl_commands.h - the commands of QEMU's control channel, for channel_ctrl.c, which reads them
+ * off the socket.
+ */
+#ifndef INSTANCE_CTRL_COMMANDS_H
+#define INSTANCE_CTRL_COMMANDS_H
+
+#include <vtpm/codec.h>
+#include <vtpm/log.h>
+
+#include "instance/channel_ctrl.h"
+#include "instance/client.h"
+#include "instance/conn.h"
+
+enum {
+	CTRL_CANCEL_TPM_CMD = 9, /* the one that is looked for while a command runs */
+};
+
+struct channel_ctrl {
+	struct event_base *base;
+	struct instance *instance;
+	struct platform *platform;
+	struct channel_ctrl_config config;
+	int fd;
+	struct event *connected;
+	struct conn *conn;   /* the one client, or NULL */
+	struct client *data; /* its data channel, or NULL */
+	bool had_data;       /* the client is a QEMU: it passed a data channel */
+	bool shutdown;       /* SHUTDOWN came */
+	unsigned locality;
+	struct log_limit log;
+};
+
+/* What follows the result in a response: fields, then bytes. */
+struct ctrl_reply {
+	uint8_t buf[16];
+	struct writer fields;
+	struct blob body;
+};
+
+struct ctrl_command {
+	const char *name;
+	size_t size; /* of the arguments, without data */
+	/*
+	 * Clients may send the response's room along with a shorter request (it is a union in
+	 * their source): so many bytes more, which mean nothing.
+	 */
+	size_t padding;
+	bool has_data; /* the last argument is the length of data that follow */
+	TPM_RESULT (*run)(struct channel_ctrl *ctrl, struct reader *args, struct ctrl_reply *reply);
+};
+
+/* ctrl_command: the command of this number, NULL if there is none. */
+const struct ctrl_command *ctrl_command(uint32_t number);
+
+#endif

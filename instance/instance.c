@@ -1,0 +1,215 @@
+#include "instance/instance_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <vtpm/log.h>
+
+int
+instance_snapshot(const struct instance *instance, enum tpm_state kind, struct blob *state)
+{
+	blob_clear(state);
+	return tpm_get_state(instance->tpm, kind, &state->data, &state->len) == TPM_SUCCESS
+		   ? 0
+		   : -ENOMEM;
+}
+
+int
+instance_compose(const struct instance *instance, struct blob *bytes)
+{
+	struct image image = { .kept = instance->stored };
+
+	int rc = instance_snapshot(instance, TPM_STATE_PERMANENT, &image.permanent);
+	if (rc == 0)
+		rc = instance_snapshot(instance, TPM_STATE_SAVED, &image.saved);
+	if (rc == 0)
+		rc = image_write(&image, bytes);
+	blob_clear(&image.permanent);
+	blob_clear(&image.saved);
+	return rc;
+}
+
+/* Writes the journal, with the image that is about to be saved, if there is one. */
+static int
+record(const struct instance *instance, const struct blob *image)
+{
+	struct blob state = { 0 };
+
+	if (!instance->journal)
+		return 0;
+	int rc = instance_snapshot(instance, TPM_STATE_VOLATILE, &state);
+	if (rc == 0)
+		rc = journal_write(instance->journal, &(struct journal_record) {
+							  .sequence = instance->sequence,
+							  .presence = instance->platform->presence,
+							  .response = instance->answer,
+							  .response_len = instance->answer_len,
+							  .volatile_state = state.data,
+							  .volatile_len = state.len,
+							  .nvm = image ? image->data : NULL,
+							  .nvm_len = image ? image->len : 0,
+						      });
+	blob_clear(&state);
+	if (rc < 0)
+		log_error("cannot keep the journal, a crash now would reset the TPM: %s",
+			  strerror(-rc));
+	return rc;
+}
+
+int
+instance_save(struct instance *instance, const struct blob *image)
+{
+	int rc = nvm_save(instance->nvm, image);
+
+	if (rc < 0)
+		log_error("commands that change the TPM's state fail until it can be saved again");
+	else if (instance->save_failed)
+		log_info("the TPM's state can be saved again");
+	instance->save_failed = rc < 0;
+	return rc;
+}
+
+TPM_RESULT
+instance_take_image(struct instance *instance, const struct blob *bytes)
+{
+	struct image image;
+
+	int rc = image_read(&image, bytes->data, bytes->len);
+	if (rc < 0)
+		return rc == -EPROTONOSUPPORT ? TPM_BAD_VERSION : TPM_INVALID_STRUCTURE;
+	TPM_RESULT result = tpm_set_state(instance->tpm, TPM_STATE_PERMANENT, image.permanent.data,
+					  image.permanent.len);
+	if (result == TPM_SUCCESS)
+		result = tpm_set_state(instance->tpm, TPM_STATE_SAVED, image.saved.data,
+				       image.saved.len);
+	if (result == TPM_SUCCESS &&
+	    blob_copy(&instance->stored, image.kept.data, image.kept.len) < 0)
+		result = TPM_RESOURCES;
+	return result;
+}
+
+/* The memory must not run ahead of what is durable: back to that. */
+static void
+go_back(struct instance *instance)
+{
+	TPM_RESULT result = instance_take_image(instance, &instance->durable);
+
+	if (result == TPM_SUCCESS)
+		return;
+	/* A new process begins with the durable state: that is right, if rude. */
+	log_error("cannot go back to the last saved state (TPM error 0x%x): giving up", result);
+	exit(EXIT_FAILURE);
+}
+
+TPM_RESULT
+instance_keep(struct instance *instance, unsigned changes)
+{
+	struct blob image = { 0 };
+	int rc = 0;
+
+	if (changes == 0)
+		return TPM_SUCCESS;
+	if (changes & ~(unsigned)TPM_CHANGED_VOLATILE)
+		rc = instance_compose(instance, &image);
+	if (rc == 0)
+		record(instance, image.len > 0 ? &image : NULL);
+	if (rc == 0 && image.len > 0)
+		rc = instance_save(instance, &image);
+	if (rc == 0 && image.len > 0) {
+		blob_clear(&instance->durable);
+		instance->durable = image;
+	} else if (rc < 0) {
+		blob_clear(&image);
+		go_back(instance);
+		record(instance, NULL);
+	}
+	return rc < 0 ? TPM_FAIL : TPM_SUCCESS;
+}
+
+unsigned
+instance_drop_stored(struct instance *instance)
+{
+	if (instance->stored.len == 0)
+		return 0;
+	blob_clear(&instance->stored);
+	return CHANGED_STORED;
+}
+
+static void
+remember_answer(struct instance *instance, uint64_t sequence, const uint8_t *response, size_t len)
+{
+	if (sequence == 0)
+		return;
+	instance->sequence = sequence;
+	memcpy(instance->answer, response, len);
+	instance->answer_len = len;
+}
+
+void
+instance_execute(struct instance *instance, uint64_t sequence, unsigned locality,
+		 const uint8_t *cmd, size_t len, uint8_t *response, size_t *response_len)
+{
+	if (sequence != 0 && sequence == instance->sequence) {
+		memcpy(response, instance->answer, instance->answer_len);
+		*response_len = instance->answer_len;
+		return;
+	}
+	if (instance->power >= POWER_OFF) {
+		*response_len = tpm_error_response(TPM_FAIL, response);
+		return;
+	}
+	instance->power = POWER_ON;
+	platform_begin(instance->platform);
+	unsigned changes = tpm_execute(instance->tpm, locality, cmd, len, response, response_len);
+	remember_answer(instance, sequence, response, *response_len);
+	if (changes == 0)
+		return;
+	changes |= instance_drop_stored(instance);
+	if (instance_keep(instance, changes) == TPM_SUCCESS)
+		return;
+	*response_len = tpm_error_response(TPM_FAIL, response);
+	remember_answer(instance, sequence, response, *response_len);
+	record(instance, NULL);
+}
+
+uint64_t
+instance_last_answer(const struct instance *instance, const uint8_t **response, size_t *len)
+{
+	*response = instance->answer;
+	*len = instance->answer_len;
+	return instance->sequence;
+}
+
+uint32_t
+instance_id(const struct instance *instance)
+{
+	return instance->config.id;
+}
+
+TPM_RESULT
+instance_set_presence(struct instance *instance, bool on)
+{
+	instance->platform->presence = on;
+	record(instance, NULL);
+	return TPM_SUCCESS;
+}
+
+TPM_RESULT
+instance_clear(struct instance *instance)
+{
+	tpm_clear(instance->tpm);
+	return instance_keep(instance, TPM_CHANGED_PERMANENT | TPM_CHANGED_VOLATILE |
+					   instance_drop_stored(instance));
+}
+
+TPM_RESULT
+instance_suspend(struct instance *instance)
+{
+	if (instance->power == POWER_SUSPENDED)
+		return TPM_SUCCESS;
+	TPM_RESULT result = instance_store_volatile(instance);
+	if (result == TPM_SUCCESS)
+		instance->power = POWER_SUSPENDED;
+	return result;
+}

@@ -1,0 +1,74 @@
+/*
+ * instance.h - one TPM and what makes it last: every change is durable before it is answered, and
+ * a vtpmd that is killed leaves all of it to the next.
+ *
+ * All calls return when the change is durable. Results are TPM_RESULTs; TPM_FAIL also means that
+ * the state could not be saved: then it is as it was before, and the log says why.
+ */
+#ifndef INSTANCE_INSTANCE_H
+#define INSTANCE_INSTANCE_H
+
+#include "instance/journal.h"
+#include "instance/nvm.h"
+#include "instance/platform.h"
+#include "tpmcore/tpm.h"
+
+struct instance;
+
+struct instance_config {
+	uint32_t id;
+	unsigned startup; /* VTPM_STARTUP_* */
+	bool hvm;         /* the guest's firmware does TPM_Startup(ST_CLEAR) */
+	bool manufacture; /* a new TPM gets an endorsement key */
+};
+
+/*
+ * instance_open: brings the TPM to life: goes on where a killed vtpmd stopped if the journal (may
+ * be NULL) says so, else loads or makes it and starts it up. platform, nvm and journal must outlive
+ * it. Returns 0, or a negative errno after having logged what is wrong.
+ */
+int instance_open(const struct instance_config *config, struct platform *platform, struct nvm *nvm,
+		  struct journal *journal, struct instance **instance);
+void instance_close(struct instance *instance);
+
+uint32_t instance_id(const struct instance *instance);
+
+/*
+ * instance_execute: as tpm_execute. sequence numbers a command of the manager (VTPM_ORD_EXECUTE):
+ * that of the last one again repeats its answer, nothing is executed; 0 for all other commands.
+ */
+void instance_execute(struct instance *instance, uint64_t sequence, unsigned locality,
+		      const uint8_t *cmd, size_t len, uint8_t *response, size_t *response_len);
+
+/*
+ * instance_last_answer: the last answer to a numbered command, in *response as long as no other is
+ * executed. Returns its number, 0 if there is none.
+ */
+uint64_t instance_last_answer(const struct instance *instance, const uint8_t **response,
+			      size_t *len);
+
+/* The operator's requests. */
+TPM_RESULT instance_set_presence(struct instance *instance, bool on);
+TPM_RESULT instance_clear(struct instance *instance);
+/* instance_suspend: puts the volatile state beside the permanent one and executes no more. */
+TPM_RESULT instance_suspend(struct instance *instance);
+
+/*
+ * The machine's side, as QEMU's control channel has it. instance_power_on: TPM_Init, or going on
+ * with the volatile state that was stored or set; that is kept for another time unless forget.
+ * Calls that need a running TPM return TPM_BAD_ORDINAL when it is off, instance_set_state when it
+ * has run.
+ */
+TPM_RESULT instance_power_on(struct instance *instance, bool forget);
+void instance_power_off(struct instance *instance);
+TPM_RESULT instance_store_volatile(struct instance *instance);
+TPM_RESULT instance_get_state(struct instance *instance, enum tpm_state kind, struct blob *state);
+TPM_RESULT instance_set_state(struct instance *instance, enum tpm_state kind, const uint8_t *state,
+			      size_t len);
+bool instance_established(const struct instance *instance);
+TPM_RESULT instance_reset_established(struct instance *instance, unsigned locality);
+TPM_RESULT instance_hash_start(struct instance *instance);
+TPM_RESULT instance_hash_data(struct instance *instance, const uint8_t *data, size_t len);
+TPM_RESULT instance_hash_end(struct instance *instance);
+
+#endif

@@ -1,0 +1,190 @@
+#include "instance/instance_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <vtpm/codec.h>
+#include <vtpm/log.h>
+#include <vtpm/manager.h>
+
+TPM_RESULT
+instance_start_up(struct instance *instance, unsigned startup)
+{
+	uint8_t cmd[TPM_HEADER_SIZE + 2];
+	uint8_t response[TPM_BUFFER_SIZE];
+	struct writer w = writer_of(cmd, sizeof(cmd));
+	size_t len;
+
+	tpm_init(instance->tpm);
+	writer_u16(&w, TPM_TAG_RQU_COMMAND);
+	writer_u32(&w, sizeof(cmd));
+	writer_u32(&w, TPM_ORD_Startup);
+	writer_u16(&w, (uint16_t)startup);
+	instance_execute(instance, 0, 0, cmd, sizeof(cmd), response, &len);
+	struct reader r = reader_of(response, len);
+	reader_u16(&r);
+	reader_u32(&r);
+	return reader_u32(&r);
+}
+
+/* The first power on of this process, in the startup mode it was told. */
+static int
+first_power_on(struct instance *instance)
+{
+	unsigned startup = instance->config.startup;
+	bool firmware = instance->config.hvm && startup == VTPM_STARTUP_CLEAR;
+
+	tpm_init(instance->tpm);
+	if (startup == VTPM_STARTUP_SAVE && instance->stored.len > 0)
+		return instance_power_on(instance, false) == TPM_SUCCESS ? 0 : -EBADMSG;
+	if (instance_keep(instance, instance_drop_stored(instance)) != TPM_SUCCESS)
+		return -EIO;
+	TPM_RESULT result = firmware ? TPM_SUCCESS : instance_start_up(instance, startup);
+	if (result != TPM_SUCCESS && startup == VTPM_STARTUP_SAVE) {
+		log_warning(
+		    "there is no saved state to resume from (TPM error 0x%x): the TPM starts "
+		    "afresh, its PCRs are reset",
+		    result);
+		result = instance_start_up(instance, VTPM_STARTUP_CLEAR);
+	}
+	if (result != TPM_SUCCESS)
+		log_error("TPM_Startup failed with TPM error 0x%x", result);
+	if (!firmware)
+		instance->power = POWER_FRESH;
+	return 0;
+}
+
+/* Makes the TPM that is not there yet, durably. */
+static int
+manufacture(struct instance *instance)
+{
+	log_info("a new TPM is made%s",
+		 instance->config.manufacture ? ", with an endorsement key" : "");
+	if (instance->config.manufacture && tpm_manufacture_ek(instance->tpm) != TPM_SUCCESS) {
+		log_error("cannot make the endorsement key");
+		return -EIO;
+	}
+	int rc = instance_compose(instance, &instance->durable);
+	return rc < 0 ? rc : instance_save(instance, &instance->durable);
+}
+
+/* Takes over the TPM that was saved. */
+static int
+take_over(struct instance *instance, const uint8_t *data, size_t len)
+{
+	int rc = blob_copy(&instance->durable, data, len);
+
+	if (rc < 0)
+		return rc;
+	TPM_RESULT result = instance_take_image(instance, &instance->durable);
+	if (result == TPM_SUCCESS)
+		return 0;
+	if (result == TPM_BAD_VERSION)
+		log_error("the TPM's state was written by a later version of vtpmd: use that one");
+	else
+		log_error(
+		    "the TPM's state is damaged (TPM error 0x%x): put a good copy back, or delete "
+		    "it to begin with a new TPM",
+		    result);
+	return result == TPM_BAD_VERSION ? -EPROTONOSUPPORT : -EBADMSG;
+}
+
+/*
+ * Goes on where the vtpmd before was killed. *resumed tells whether that was possible; if not, the
+ * permanent state is there all the same.
+ */
+static int
+resume(struct instance *instance, const struct journal_record *record, const struct blob *loaded,
+       bool *resumed)
+{
+	struct blob pending = { 0 };
+	int rc = 0;
+
+	/* The answer to the change may be out, or it will be repeated: it has to be durable. */
+	if (record->nvm_len > 0 && (record->nvm_len != loaded->len ||
+				    memcmp(record->nvm, loaded->data, loaded->len) != 0)) {
+		rc = blob_copy(&pending, record->nvm, record->nvm_len);
+		if (rc == 0)
+			rc = instance_save(instance, &pending);
+	}
+	if (rc == 0)
+		rc = record->nvm_len > 0 ? take_over(instance, record->nvm, record->nvm_len)
+					 : take_over(instance, loaded->data, loaded->len);
+	blob_clear(&pending);
+	if (rc < 0)
+		return rc;
+	tpm_init(instance->tpm);
+	TPM_RESULT result = tpm_set_state(instance->tpm, TPM_STATE_VOLATILE, record->volatile_state,
+					  record->volatile_len);
+	*resumed = result == TPM_SUCCESS && record->response_len <= sizeof(instance->answer);
+	if (!*resumed) {
+		log_warning("the journal cannot be used (TPM error 0x%x): the TPM is reset",
+			    result);
+		return 0;
+	}
+	instance->power = POWER_ON;
+	instance->platform->presence = record->presence;
+	instance->sequence = record->sequence;
+	instance->answer_len = record->response_len;
+	memcpy(instance->answer, record->response, record->response_len);
+	log_info("the TPM goes on where the process before it was killed");
+	return 0;
+}
+
+static int
+bring_to_life(struct instance *instance)
+{
+	struct journal_record record;
+	struct blob loaded = { 0 };
+	bool resumed = false;
+
+	int rc = nvm_load(instance->nvm, &loaded);
+	if (rc < 0)
+		return rc;
+	if (instance->journal && journal_read(instance->journal, &record))
+		rc = resume(instance, &record, &loaded, &resumed);
+	else if (loaded.len == 0)
+		rc = manufacture(instance);
+	else
+		rc = take_over(instance, loaded.data, loaded.len);
+	blob_clear(&loaded);
+	if (rc == 0 && !resumed)
+		rc = first_power_on(instance);
+	return rc;
+}
+
+int
+instance_open(const struct instance_config *config, struct platform *platform, struct nvm *nvm,
+	      struct journal *journal, struct instance **instance)
+{
+	struct tpm_platform callbacks = platform_callbacks(platform);
+	struct instance *opened = calloc(1, sizeof(*opened));
+
+	if (!opened)
+		return -ENOMEM;
+	opened->config = *config;
+	opened->platform = platform;
+	opened->nvm = nvm;
+	opened->journal = journal;
+	opened->tpm = tpm_new(&callbacks);
+	int rc = opened->tpm ? bring_to_life(opened) : -ENOMEM;
+	if (rc < 0) {
+		instance_close(opened);
+		return rc;
+	}
+	*instance = opened;
+	return 0;
+}
+
+void
+instance_close(struct instance *instance)
+{
+	if (!instance)
+		return;
+	tpm_free(instance->tpm);
+	blob_clear(&instance->durable);
+	blob_clear(&instance->stored);
+	explicit_bzero(instance->answer, sizeof(instance->answer));
+	free(instance);
+}
