@@ -24,6 +24,7 @@
 
 struct backends;
 struct console;
+struct emulated;
 struct instance_table;
 struct physical_tpm;
 struct store;
@@ -39,7 +40,8 @@ struct manager {
 
 	struct store *store;
 	struct physical_tpm *tpm;
-	struct worker *chip; /* who may wait for the physical TPM */
+	struct worker *chip;       /* who may wait for the physical TPM */
+	struct emulated *emulated; /* what `--tpm emulated` runs; else NULL */
 
 	struct console *console;
 	struct instance_table *instances;

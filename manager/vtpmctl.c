@@ -1,0 +1,109 @@
+/*
+ * vtpmctl: the manager's command line.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "manager/vtpmctl_common.h"
+
+static const struct {
+	const char *name;
+	int (*run)(struct ctl *ctl);
+	const char *usage;
+	const char *what;
+} commands[] = {
+	{ "define", ctl_define, "UUID [--id N] [--type pvm|hvm] [--no-migrate]",
+	  "make an instance, or find that of the uuid; prints its number" },
+	{ "open", ctl_open, "ID|UUID [--startup clear|save|deactivated]",
+	  "start an instance and wait until it serves" },
+	{ "close", ctl_close, "ID|UUID", "end an instance; what it stored stays" },
+	{ "suspend", ctl_suspend, "ID|UUID",
+	  "end it, and keep PCRs, sessions and keys for open --startup save" },
+	{ "delete", ctl_delete, "ID|UUID", "destroy an instance and all that it stored" },
+	{ "clear", ctl_clear, "ID|UUID", "take the owner off its TPM, as ForceClear does" },
+	{ "presence", ctl_presence, "ID|UUID on|off", "assert physical presence at its TPM" },
+	{ "list", ctl_list, "[--json]", "all instances" },
+	{ "show", ctl_show, "ID|UUID [--json]", "one instance in detail" },
+	{ "status", ctl_status, "[--json]", "the manager and its physical TPM" },
+	{ "verify", ctl_verify, "[ID|UUID]", "check what is stored; exit status 1 if damaged" },
+};
+
+enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
+
+static void
+print_help(void)
+{
+	puts("usage: vtpmctl [--run-dir DIR] COMMAND ...\n"
+	     "  --run-dir DIR  that of vtpm_managerd (default /var/vtpm)\n"
+	     "  --help, --version\n"
+	     "commands:");
+	for (size_t i = 0; i < COMMANDS; i++)
+		printf("  %s %s\n      %s\n", commands[i].name, commands[i].usage,
+		       commands[i].what);
+}
+
+/* Returns -1 to go on, else the exit status. */
+static int
+parse_global(struct ctl *ctl, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "run-dir", required_argument, NULL, 'r' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'v' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int key;
+
+	while ((key = getopt_long(argc, argv, "+", options, NULL)) != -1) {
+		switch (key) {
+		case 'r':
+			ctl->run_dir = optarg;
+			break;
+		case 'h':
+			print_help();
+			return EXIT_SUCCESS;
+		case 'v':
+			puts("vtpmctl " VTPM_VERSION);
+			return EXIT_SUCCESS;
+		default:
+			fputs("Try vtpmctl --help.\n", stderr);
+			return EXIT_USAGE;
+		}
+	}
+	return -1;
+}
+
+static int
+run(struct ctl *ctl)
+{
+	const char *name = ctl->argc > 0 ? ctl->argv[0] : "";
+
+	for (size_t i = 0; i < COMMANDS; i++) {
+		if (strcmp(commands[i].name, name) != 0)
+			continue;
+		ctl->command = commands[i].name;
+		ctl->usage = commands[i].usage;
+		optind = 0; /* getopt_long begins anew, at the sub-command's arguments */
+		return commands[i].run(ctl);
+	}
+	fprintf(stderr, "vtpmctl: there is no command '%s'. Try vtpmctl --help.\n", name);
+	return EXIT_USAGE;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct ctl ctl = { .run_dir = "/var/vtpm" };
+
+	int status = parse_global(&ctl, argc, argv);
+	if (status >= 0)
+		return status;
+	ctl.argc = argc - optind;
+	ctl.argv = argv + optind;
+	status = run(&ctl);
+	free(ctl.answer);
+	if (status == 0 && fflush(stdout) != 0)
+		status = EXIT_FAILURE;
+	return status;
+}
