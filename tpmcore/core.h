@@ -287,6 +287,7 @@ struct auth {
 	struct session *session; /* NULL once terminated */
 	uint8_t nonceOdd[DIGEST_SIZE];
 	uint8_t lastNonceEven[DIGEST_SIZE]; /* nonceEven that the caller used */
+	uint8_t nonceEven[DIGEST_SIZE];     /* of the response */
 	bool continueAuthSession;
 	uint8_t hmac[DIGEST_SIZE];
 	uint8_t kind;                /* enum auth_kind */

@@ -184,10 +184,15 @@ authorize(struct command *c)
 	unsigned next = 0;
 
 	for (unsigned i = 0; i < c->auth_count; i++) {
-		c->auth[i].session = session_find(c->tpm, c->auth[i].handle);
-		if (!c->auth[i].session)
+		struct auth *a = &c->auth[i];
+
+		a->session = session_find(c->tpm, a->handle);
+		if (!a->session)
 			return TPM_INVALID_AUTHHANDLE;
-		memcpy(c->auth[i].lastNonceEven, c->auth[i].session->nonceEven, DIGEST_SIZE);
+		memcpy(a->lastNonceEven, a->session->nonceEven, DIGEST_SIZE);
+		/* Now, since after the handler there is no way to fail any more. */
+		if (tpm_random(c->tpm, a->nonceEven, DIGEST_SIZE) != TPM_SUCCESS)
+			return TPM_FAIL;
 	}
 	for (unsigned i = 0; i < auths_most(c->row); i++) {
 		uint8_t kind = c->row->auths[i];
@@ -230,19 +235,18 @@ authorize_response(struct command *c, struct writer *out, size_t params_at)
 				  SPAN(out->buf + digest_at, out->len - digest_at)));
 	for (unsigned i = 0; i < c->auth_count; i++) {
 		struct auth *a = &c->auth[i];
-		uint8_t nonceEven[DIGEST_SIZE], hmac[DIGEST_SIZE];
+		uint8_t hmac[DIGEST_SIZE];
 		bool alive = a->session && a->session->handle == a->handle;
 		uint8_t cont = a->continueAuthSession && alive;
 
-		(void)tpm_random(c->tpm, nonceEven, DIGEST_SIZE);
 		crypto_hmac(hmac, a->secret, DIGEST_SIZE,
-			    SPANS(SPAN(digest, DIGEST_SIZE), SPAN(nonceEven, DIGEST_SIZE),
+			    SPANS(SPAN(digest, DIGEST_SIZE), SPAN(a->nonceEven, DIGEST_SIZE),
 				  SPAN(a->nonceOdd, DIGEST_SIZE), SPAN(&cont, 1)));
-		writer_bytes(out, nonceEven, DIGEST_SIZE);
+		writer_bytes(out, a->nonceEven, DIGEST_SIZE);
 		writer_u8(out, cont);
 		writer_bytes(out, hmac, DIGEST_SIZE);
 		if (cont)
-			memcpy(a->session->nonceEven, nonceEven, DIGEST_SIZE);
+			memcpy(a->session->nonceEven, a->nonceEven, DIGEST_SIZE);
 		else if (alive)
 			session_terminate(a->session);
 	}
