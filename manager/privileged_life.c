@@ -4,6 +4,7 @@
 #include "manager/privileged.h"
 
 #include <errno.h>
+#include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -133,7 +134,10 @@ open_new_there(struct request *request)
 	open_there(request);
 }
 
-/* An instance that old scripts know comes into being at its first OPEN, and has no uuid. */
+/*
+ * An instance that old scripts know by its number only comes into being at its first OPEN; its uuid
+ * is random.
+ */
 void
 privileged_open(struct request *request)
 {
@@ -153,6 +157,8 @@ privileged_open(struct request *request)
 	}
 	if (store_find(request->manager->store, request->entry.id, &known) == 0)
 		privileged_there(request, open_there);
+	else if (RAND_bytes(request->entry.uuid, sizeof(request->entry.uuid)) != 1)
+		request_fail(request, VTPM_FAIL, "no random bytes for a uuid");
 	else if (define_entry(request))
 		privileged_there(request, open_new_there);
 }

@@ -79,7 +79,7 @@ void property_read(struct reader *r, char *name, size_t name_size, char *text, s
 bool uuid_parse(uint8_t uuid[VTPM_UUID_SIZE], const char *text);
 void uuid_format(char text[VTPM_UUID_TEXT_SIZE], const uint8_t uuid[VTPM_UUID_SIZE]);
 
-/* uuid_is_null: all zeros: an instance of old scripts, which know numbers only. */
+/* uuid_is_null: all zeros. */
 bool uuid_is_null(const uint8_t uuid[VTPM_UUID_SIZE]);
 
 #endif
