@@ -16,6 +16,7 @@
 static const struct backend_ops *const kinds[] = {
 	&backend_fifo,
 	&backend_dev,
+	&backend_xen,
 };
 
 struct backend {

@@ -63,3 +63,9 @@ grants_life(struct grants *g, uint32_t domid)
 {
 	return g->ops->life(g, domid);
 }
+
+bool
+grants_restored(struct grants *g, uint32_t domid)
+{
+	return g->ops->restored(g, domid);
+}

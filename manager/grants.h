@@ -6,6 +6,7 @@
 #ifndef MANAGER_GRANTS_H
 #define MANAGER_GRANTS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum domain_life {
@@ -29,6 +30,7 @@ struct grants_ops {
 	int (*pending)(struct grants *g);
 	int (*unmask)(struct grants *g, int port);
 	enum domain_life (*life)(struct grants *g, uint32_t domid);
+	bool (*restored)(struct grants *g, uint32_t domid);
 };
 
 /* The first member of each filling's own structure. */
@@ -44,7 +46,8 @@ int grants_xen_open(struct grants **out);
  * grants_shm_open: grants without a hypervisor, in the folder dir: page REF of domain DOMID is the
  * file `grant.DOMID.REF`, its event channel PORT the two pipes `evtchn.DOMID.PORT.front` (towards
  * the front-end) and `.back`, and `life.DOMID` holds one digit, an enum domain_life; a domain
- * without that file runs. The front-end makes the files. Returns 0 or a negative errno, logged.
+ * without that file runs. A domain was restored if there is a file `restored.DOMID`. The front-end
+ * makes the files. Returns 0 or a negative errno, logged.
  */
 int grants_shm_open(const char *dir, struct grants **out);
 
@@ -75,5 +78,12 @@ int grants_pending(struct grants *g);
 int grants_unmask(struct grants *g, int port);
 
 enum domain_life grants_life(struct grants *g, uint32_t domid);
+
+/*
+ * grants_restored: whether the domain, paused before its first run here, was restored or migrated
+ * rather than built: only a kernel that has run before has told Xen where its event handler is (PV)
+ * or has turned on paging (PVH, HVM). The toolstack does not say.
+ */
+bool grants_restored(struct grants *g, uint32_t domid);
 
 #endif

@@ -202,6 +202,15 @@ shm_life(struct grants *g, uint32_t domid)
 	return (enum domain_life)(digit - '0');
 }
 
+static bool
+shm_restored(struct grants *g, uint32_t domid)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "restored.%u", domid);
+	return faccessat(shm_of(g)->dir, name, F_OK, 0) == 0;
+}
+
 static const struct grants_ops shm_ops = {
 	.close = shm_close,
 	.map = shm_map,
@@ -213,6 +222,7 @@ static const struct grants_ops shm_ops = {
 	.pending = shm_pending,
 	.unmask = shm_unmask,
 	.life = shm_life,
+	.restored = shm_restored,
 };
 
 int

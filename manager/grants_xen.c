@@ -10,6 +10,8 @@
 
 #include <vtpm/log.h>
 
+#define XEN_CR0_PG (1ul << 31) /* of x86 */
+
 struct grants_xen {
 	struct grants base;
 	xengnttab_handle *gnttab;
@@ -115,6 +117,20 @@ xen_life(struct grants *g, uint32_t domid)
 	return info.shutdown_reason == SHUTDOWN_suspend ? DOMAIN_SUSPENDED : DOMAIN_SHUTDOWN;
 }
 
+static bool
+xen_restored(struct grants *g, uint32_t domid)
+{
+	xc_interface *xc = xen_of(g)->xc;
+	vcpu_guest_context_any_t context;
+	xc_dominfo_t info;
+
+	if (!xc || xc_domain_getinfo(xc, domid, 1, &info) != 1 || info.domid != domid ||
+	    !info.paused || xc_vcpu_getcontext(xc, domid, 0, &context) != 0)
+		return false;
+	return info.hvm ? (context.c.ctrlreg[0] & XEN_CR0_PG) != 0
+			: context.c.event_callback_eip != 0;
+}
+
 static const struct grants_ops xen_ops = {
 	.close = xen_close,
 	.map = xen_map,
@@ -126,6 +142,7 @@ static const struct grants_ops xen_ops = {
 	.pending = xen_pending,
 	.unmask = xen_unmask,
 	.life = xen_life,
+	.restored = xen_restored,
 };
 
 int
