@@ -144,8 +144,8 @@ nvm_save(struct nvm *nvm, const struct blob *image)
 	return nvm->ops->save(nvm, image);
 }
 
-bool
-nvm_is_managed(const struct nvm *nvm)
+const char *
+nvm_where(const struct nvm *nvm)
 {
-	return nvm->link != NULL;
+	return nvm->path ? nvm->path : "the manager's store";
 }

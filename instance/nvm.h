@@ -32,7 +32,7 @@ int nvm_load(struct nvm *nvm, struct blob *image);
  */
 int nvm_save(struct nvm *nvm, const struct blob *image);
 
-/* nvm_is_managed: whether the manager keeps it. */
-bool nvm_is_managed(const struct nvm *nvm);
+/* nvm_where: where the bytes are, in words for log lines. */
+const char *nvm_where(const struct nvm *nvm);
 
 #endif

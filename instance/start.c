@@ -81,12 +81,14 @@ take_over(struct instance *instance, const uint8_t *data, size_t len)
 	if (result == TPM_SUCCESS)
 		return 0;
 	if (result == TPM_BAD_VERSION)
-		log_error("the TPM's state was written by a later version of vtpmd: use that one");
+		log_error("the TPM's state in %s was written by a later version of vtpmd: use that "
+			  "one",
+			  nvm_where(instance->nvm));
 	else
 		log_error(
-		    "the TPM's state is damaged (TPM error 0x%x): put a good copy back, or delete "
-		    "it to begin with a new TPM",
-		    result);
+		    "the TPM's state in %s is damaged (TPM error 0x%x): put a good copy back, or "
+		    "delete it to begin with a new TPM",
+		    nvm_where(instance->nvm), result);
 	return result == TPM_BAD_VERSION ? -EPROTONOSUPPORT : -EBADMSG;
 }
 
