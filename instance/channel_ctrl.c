@@ -17,19 +17,28 @@ enum {
 	LOW_PRIORITY = 2,            /* after everything else of the loop */
 };
 
+/* One write for all of it: some clients read a response with one read. */
 static void
 respond(struct channel_ctrl *ctrl, TPM_RESULT result, const struct ctrl_reply *reply)
 {
-	uint8_t buf[4 + sizeof(reply->buf)];
-	struct writer w = writer_of(buf, sizeof(buf));
+	size_t size = 4 + reply->fields.len + reply->body.len;
+	uint8_t *buf = malloc(size);
 
-	/* An error is the result alone. */
+	if (!buf) {
+		log_error("control channel: no memory for a response");
+		conn_finish(ctrl->conn);
+		return;
+	}
+	struct writer w = writer_of(buf, size);
 	writer_u32(&w, result);
-	if (result == TPM_SUCCESS)
+	/* An error is the result alone. */
+	if (result == TPM_SUCCESS) {
 		writer_bytes(&w, reply->buf, reply->fields.len);
+		writer_bytes(&w, reply->body.data, reply->body.len);
+	}
 	conn_send(ctrl->conn, buf, w.len);
-	if (result == TPM_SUCCESS && reply->body.len > 0)
-		conn_send(ctrl->conn, reply->body.data, reply->body.len);
+	explicit_bzero(buf, size);
+	free(buf);
 }
 
 static void
@@ -137,6 +146,7 @@ ctrl_closed(void *ctx, int error)
 	}
 	client_free(ctrl->data);
 	ctrl->data = NULL;
+	blob_clear(&ctrl->snapshot);
 	conn_free(ctrl->conn);
 	ctrl->conn = NULL;
 	if (ended)
@@ -203,6 +213,7 @@ channel_ctrl_close(struct channel_ctrl *ctrl)
 		return;
 	ctrl->platform->cancel_wanted = NULL;
 	client_free(ctrl->data);
+	blob_clear(&ctrl->snapshot);
 	conn_free(ctrl->conn);
 	if (ctrl->connected)
 		event_free(ctrl->connected);

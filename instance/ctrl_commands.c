@@ -121,36 +121,50 @@ ctrl_reset_established(struct channel_ctrl *ctrl, struct reader *args, struct ct
 				       : instance_reset_established(ctrl->instance, locality);
 }
 
+/* Adds what is left of a text or blob from offset on. */
+static TPM_RESULT
+reply_rest(struct ctrl_reply *reply, const struct blob *whole, uint32_t offset)
+{
+	const uint8_t *rest = whole->len > 0 ? whole->data + offset : NULL;
+
+	return blob_copy(&reply->body, rest, whole->len - offset) < 0 ? TPM_RESOURCES : TPM_SUCCESS;
+}
+
 static bool
 is_state_kind(uint32_t type)
 {
 	return type >= TPM_STATE_PERMANENT && type <= TPM_STATE_SAVED;
 }
 
+/* State may change between two reads: what is read in pieces is that of the first. */
+static TPM_RESULT
+take_snapshot(struct channel_ctrl *ctrl, uint32_t type)
+{
+	if (!is_state_kind(type))
+		return TPM_BAD_PARAMETER;
+	ctrl->snapshot_type = type;
+	return instance_get_state(ctrl->instance, (enum tpm_state)type, &ctrl->snapshot);
+}
+
 static TPM_RESULT
 ctrl_get_state(struct channel_ctrl *ctrl, struct reader *args, struct ctrl_reply *reply)
 {
-	struct blob whole = { 0 };
+	const struct blob *whole = &ctrl->snapshot;
+	TPM_RESULT result = TPM_SUCCESS;
 
 	reader_u32(args); /* flags: nothing is encrypted here, so nothing to ask for */
 	uint32_t type = reader_u32(args);
 	uint32_t offset = reader_u32(args);
-	if (!is_state_kind(type))
-		return TPM_BAD_PARAMETER;
-	TPM_RESULT result = instance_get_state(ctrl->instance, (enum tpm_state)type, &whole);
-	if (result == TPM_SUCCESS && offset > whole.len)
+	if (offset == 0 || type != ctrl->snapshot_type)
+		result = take_snapshot(ctrl, type);
+	if (result == TPM_SUCCESS && offset > whole->len)
 		result = TPM_BAD_PARAMETER;
-	if (result == TPM_SUCCESS) {
-		uint32_t length = (uint32_t)whole.len - offset;
-
-		writer_u32(&reply->fields, 0);
-		writer_u32(&reply->fields, (uint32_t)whole.len);
-		writer_u32(&reply->fields, length);
-		if (blob_copy(&reply->body, whole.len > 0 ? whole.data + offset : NULL, length) < 0)
-			result = TPM_RESOURCES;
-	}
-	blob_clear(&whole);
-	return result;
+	if (result != TPM_SUCCESS)
+		return result;
+	writer_u32(&reply->fields, 0);
+	writer_u32(&reply->fields, (uint32_t)whole->len);
+	writer_u32(&reply->fields, (uint32_t)whole->len - offset);
+	return reply_rest(reply, whole, offset);
 }
 
 static TPM_RESULT
@@ -271,18 +285,16 @@ ctrl_get_info(struct channel_ctrl *ctrl, struct reader *args, struct ctrl_reply 
 	(void)ctrl;
 	uint64_t flags = reader_u64(args);
 	uint32_t offset = reader_u32(args);
-	int rc = describe(flags, &text);
-	if (rc == 0 && offset > text.len)
-		rc = -EINVAL;
-	if (rc == 0) {
-		uint32_t length = (uint32_t)text.len - offset;
-
+	TPM_RESULT result = describe(flags, &text) < 0 ? TPM_RESOURCES : TPM_SUCCESS;
+	if (result == TPM_SUCCESS && offset > text.len)
+		result = TPM_BAD_PARAMETER;
+	if (result == TPM_SUCCESS) {
 		writer_u32(&reply->fields, (uint32_t)text.len);
-		writer_u32(&reply->fields, length);
-		rc = blob_copy(&reply->body, text.data + offset, length);
+		writer_u32(&reply->fields, (uint32_t)text.len - offset);
+		result = reply_rest(reply, &text, offset);
 	}
 	blob_clear(&text);
-	return rc < 0 ? TPM_BAD_PARAMETER : TPM_SUCCESS;
+	return result;
 }
 
 /* Ours is locked as long as the process lives. */

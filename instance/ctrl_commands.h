@@ -28,6 +28,8 @@ struct channel_ctrl {
 	bool had_data;       /* the client is a QEMU: it passed a data channel */
 	bool shutdown;       /* SHUTDOWN came */
 	unsigned locality;
+	struct blob snapshot;   /* the state that is being read in pieces ... */
+	uint32_t snapshot_type; /* ... and of which type it is */
 	struct log_limit log;
 };
 
