@@ -10,7 +10,9 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/kdf.h>
+#include <openssl/param_build.h>
 #include <openssl/params.h>
+#include <openssl/rsa.h>
 
 void
 crypt_random(void *out, size_t len)
@@ -149,6 +151,51 @@ crypt_hmac_sha1(uint8_t *out, const uint8_t *key, size_t key_len, const struct c
 		abort();
 	EVP_MAC_CTX_free(ctx);
 	EVP_MAC_free(mac);
+}
+
+static EVP_PKEY *
+rsa_public(const struct crypt_rsa *key)
+{
+	OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
+	BIGNUM *n = BN_bin2bn(key->modulus, (int)key->modulus_len, NULL);
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+	OSSL_PARAM *params = NULL;
+	EVP_PKEY *pkey = NULL;
+
+	if (build && n && ctx && OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, n) &&
+	    OSSL_PARAM_BLD_push_uint(build, OSSL_PKEY_PARAM_RSA_E, key->exponent))
+		params = OSSL_PARAM_BLD_to_param(build);
+	if (params && EVP_PKEY_fromdata_init(ctx) == 1)
+		EVP_PKEY_fromdata(ctx, &pkey, EVP_PKEY_PUBLIC_KEY, params);
+	OSSL_PARAM_free(params);
+	EVP_PKEY_CTX_free(ctx);
+	BN_free(n);
+	OSSL_PARAM_BLD_free(build);
+	return pkey;
+}
+
+int
+crypt_rsa_oaep(const struct crypt_rsa *key, const char *digest, struct crypt_part label,
+	       struct crypt_part in, uint8_t *out)
+{
+	EVP_PKEY *pkey = rsa_public(key);
+	EVP_PKEY_CTX *ctx = pkey ? EVP_PKEY_CTX_new_from_pkey(NULL, pkey, NULL) : NULL;
+	OSSL_PARAM params[] = {
+		OSSL_PARAM_construct_utf8_string(OSSL_ASYM_CIPHER_PARAM_PAD_MODE,
+						 (char *)(uintptr_t)OSSL_PKEY_RSA_PAD_MODE_OAEP, 0),
+		OSSL_PARAM_construct_utf8_string(OSSL_ASYM_CIPHER_PARAM_OAEP_DIGEST,
+						 (char *)(uintptr_t)digest, 0),
+		OSSL_PARAM_construct_octet_string(OSSL_ASYM_CIPHER_PARAM_OAEP_LABEL,
+						  (void *)(uintptr_t)label.data, label.len),
+		OSSL_PARAM_construct_end(),
+	};
+	size_t len = key->modulus_len;
+	int ok = ctx && EVP_PKEY_encrypt_init_ex(ctx, params) == 1 &&
+		 EVP_PKEY_encrypt(ctx, out, &len, in.data, in.len) == 1 && len == key->modulus_len;
+
+	EVP_PKEY_CTX_free(ctx);
+	EVP_PKEY_free(pkey);
+	return ok ? 0 : -EINVAL;
 }
 
 void

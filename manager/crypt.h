@@ -50,6 +50,18 @@ void crypt_sha1(uint8_t *out, const struct crypt_part *parts, size_t count);
 void crypt_hmac_sha1(uint8_t *out, const uint8_t *key, size_t key_len,
 		     const struct crypt_part *parts, size_t count);
 
+/*
+ * crypt_rsa_oaep: encrypts in to an RSA public key (OAEP with MGF1, both with the digest "SHA1" or
+ * "SHA256"). out gets modulus_len bytes. -EINVAL for what cannot be a key, or too much data.
+ */
+struct crypt_rsa {
+	const uint8_t *modulus; /* big-endian */
+	size_t modulus_len;
+	uint32_t exponent;
+};
+int crypt_rsa_oaep(const struct crypt_rsa *key, const char *digest, struct crypt_part label,
+		   struct crypt_part in, uint8_t *out);
+
 /* crypt_free: wipes and frees memory that held secrets. NULL is fine. */
 void crypt_free(void *p, size_t len);
 

@@ -16,17 +16,20 @@
 #include "manager/store.h"
 
 struct root_key_options {
-	uint32_t pcrs; /* --tpm-pcrs: bit n is PCR n */
-	const uint8_t
-	    *owner_auth; /* --tpm-owner-auth-file: secret of a TPM 1.2 that is owned; else NULL */
-	bool no_anchor;  /* do without the anchor in the chip */
+	uint32_t pcrs;             /* --tpm-pcrs: bit n is PCR n */
+	const uint8_t *owner_auth; /* secret of a TPM 1.2 that has an owner; NULL: not known */
+	bool no_anchor;            /* do without the anchor in the chip */
+	bool accept_rollback;      /* --accept-rollback, the operator's decision after
+				      -ENOTRECOVERABLE: take the folder as it is */
 };
 
 /* root_key_parse_pcrs: "0,2,4,7" or "none" to bits. -EINVAL for anything else. */
 int root_key_parse_pcrs(const char *list, uint32_t *pcrs);
 
-/* root_key_read_auth: a secret from a file: its first line, hashed with SHA-1 as tools do, or 40
- * hex digits after "hex:". auth gets PHYSICAL_TPM_AUTH_SIZE bytes. Logs and returns an error. */
+/*
+ * root_key_read_auth: a secret from a file: its first line, hashed with SHA-1 as tools do, or 40
+ * hex digits after "hex:". auth gets PHYSICAL_TPM_AUTH_SIZE bytes. Logs and returns an error.
+ */
 int root_key_read_auth(const char *path, uint8_t *auth);
 
 /*
@@ -50,10 +53,6 @@ int root_key_unlock(struct store *store, struct physical_tpm *tpm,
  */
 int root_key_reseal(struct store *store, struct physical_tpm *tpm, uint32_t pcrs);
 
-/* root_key_accept_rollback: the operator's decision after -ENOTRECOVERABLE: the next
- * root_key_unlock takes the folder as it is, with a loud record. */
-int root_key_accept_rollback(struct store *store);
-
 /*
  * root_key_anchor: advances the anchor. To be called at a clean stop and every
  * ROOT_KEY_ANCHOR_SECONDS in between if store_changes() has moved.
@@ -61,8 +60,10 @@ int root_key_accept_rollback(struct store *store);
 enum { ROOT_KEY_ANCHOR_SECONDS = 3600 };
 int root_key_anchor(struct store *store, struct physical_tpm *tpm);
 
-/* root_key_migration_public, root_key_migration_decrypt: the host's migration key, made when first
- * asked for; see physical_tpm_key_decrypt. */
+/*
+ * root_key_migration_public, root_key_migration_decrypt: the host's migration key, made when first
+ * asked for; see physical_tpm_key_decrypt.
+ */
 int root_key_migration_public(struct store *store, struct physical_tpm *tpm,
 			      struct physical_tpm_public *pub);
 int root_key_migration_decrypt(struct store *store, struct physical_tpm *tpm, const uint8_t *data,

@@ -16,4 +16,7 @@ int suite_run(const char *name, const TTest *const tests[], void (*set_up)(void)
 int suite_run_prepared(const char *name, const TTest *const tests[], void (*prepare)(void),
 		       void (*set_up)(void), void (*tear_down)(void));
 
+/* suite_run_each: runs every test once for each _i from 0 to variants - 1. */
+int suite_run_each(const char *name, const TTest *const tests[], int variants);
+
 #endif

@@ -1,0 +1,582 @@
+#include "manager/physical_tpm_ops.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <openssl/crypto.h>
+
+#include <vtpm/log.h>
+
+#include "manager/crypt.h"
+#include "manager/tpm12_client.h"
+
+enum {
+	KEY_BITS = 2048,
+	PCR_SELECT_SIZE = PHYSICAL_TPM_PCRS / 8,
+	RANDOM_CHUNK = 256,
+	ANCHOR_SIZE = 8,
+	ANCHOR_INDEX = 0x00567450, /* of the range that the owner may use freely */
+	ANCHOR_INDEXES = 64,
+};
+
+/* What a sealed root key is protected by is the chip and its PCRs; a secret would have to lie
+ * beside it. */
+static const uint8_t no_secret[TPM_DIGEST_SIZE];
+
+static int
+tpm12_ping(struct chip *chip)
+{
+	struct tpm12_call call;
+
+	tpm12_begin(&call, TPM_ORD_GetCapability);
+	writer_u32(&call.in, TPM_CAP_PROPERTY);
+	writer_u32(&call.in, 4);
+	writer_u32(&call.in, TPM_CAP_PROP_MANUFACTURER);
+	return tpm12_send(chip, &call);
+}
+
+static int
+tpm12_is_owned(struct chip *chip, bool *owned)
+{
+	struct tpm12_call call;
+
+	tpm12_begin(&call, TPM_ORD_GetCapability);
+	writer_u32(&call.in, TPM_CAP_PROPERTY);
+	writer_u32(&call.in, 4);
+	writer_u32(&call.in, TPM_CAP_PROP_OWNER);
+	int error = tpm12_send(chip, &call);
+	if (error < 0)
+		return error;
+	struct reader r = reader_sized(&call.out);
+	*owned = reader_u8(&r) != 0;
+	return tpm12_finish(&call);
+}
+
+/* TPM_KEY_PARMS of an RSA key with the exponent 65537 [Part 2, 10.1]. */
+static void
+write_key_parms(struct writer *w, uint16_t enc_scheme)
+{
+	writer_u32(w, TPM_ALG_RSA);
+	writer_u16(w, enc_scheme);
+	writer_u16(w, TPM_SS_NONE);
+	writer_u32(w, 12);
+	writer_u32(w, KEY_BITS);
+	writer_u32(w, 2); /* primes */
+	writer_u32(w, 0); /* default exponent */
+}
+
+/* TPM_KEY to be filled in by the TPM [Part 2, 10.2]. */
+static void
+write_key_template(struct writer *w, uint16_t usage)
+{
+	static const uint8_t version[] = { 1, 1, 0, 0 };
+
+	writer_bytes(w, version, sizeof(version));
+	writer_u16(w, usage);
+	writer_u32(w, 0); /* keyFlags */
+	writer_u8(w, TPM_AUTH_ALWAYS);
+	write_key_parms(w, TPM_ES_RSAESOAEP_SHA1_MGF1);
+	writer_u32(w, 0); /* PCRInfo */
+	writer_u32(w, 0); /* pubKey */
+	writer_u32(w, 0); /* encData */
+}
+
+/* Reads TPM_KEY_PARMS and TPM_STORE_PUBKEY. */
+static bool
+read_public(struct reader *r, struct physical_tpm_public *pub)
+{
+	reader_u32(r); /* algorithm, schemes */
+	reader_u32(r);
+	struct reader parms = reader_sized(r);
+	reader_u32(&parms); /* bits, primes */
+	reader_u32(&parms);
+	struct reader exponent = reader_sized(&parms);
+	pub->exponent = exponent.left > 0 ? (uint32_t)reader_uint(&exponent, exponent.left) : 65537;
+	return !parms.failed && !exponent.failed;
+}
+
+static bool
+read_modulus(struct reader *r, struct physical_tpm_public *pub)
+{
+	struct reader modulus = reader_sized(r);
+
+	if (modulus.failed || modulus.left > sizeof(pub->modulus))
+		return false;
+	pub->modulus_len = (uint16_t)modulus.left;
+	reader_bytes(&modulus, pub->modulus, modulus.left);
+	return true;
+}
+
+/*
+ * Executes TPM_ReadPubek or TPM_CreateEndorsementKeyPair, whose answers are the same: TPM_PUBKEY
+ * and a checksum over it and our nonce.
+ */
+static int
+endorsement_key(struct chip *chip, uint32_t ordinal, struct physical_tpm_public *ek)
+{
+	struct tpm12_call call;
+	uint8_t nonce[TPM_DIGEST_SIZE];
+	uint8_t checksum[TPM_DIGEST_SIZE];
+
+	crypt_random(nonce, sizeof(nonce));
+	tpm12_begin(&call, ordinal);
+	writer_bytes(&call.in, nonce, sizeof(nonce));
+	if (ordinal == TPM_ORD_CreateEndorsementKeyPair)
+		write_key_parms(&call.in, TPM_ES_RSAESOAEP_SHA1_MGF1);
+	int error = tpm12_send(chip, &call);
+	if (error < 0)
+		return error;
+	const uint8_t *start = call.out.pos;
+	bool sound = read_public(&call.out, ek) && read_modulus(&call.out, ek);
+	crypt_sha1(checksum, CRYPT_PARTS({ start, (size_t)(call.out.pos - start) },
+					 { nonce, sizeof(nonce) }));
+	const uint8_t *theirs = reader_view(&call.out, sizeof(checksum));
+	if (!sound || !theirs || memcmp(theirs, checksum, sizeof(checksum)) != 0)
+		return physical_tpm_fail(-EPROTO,
+					 "the physical TPM's endorsement key does not check");
+	ek->scheme = 0;
+	return 0;
+}
+
+/* A secret for TPM_TakeOwnership, encrypted to the EK. */
+static int
+write_for_ek(struct writer *w, const struct physical_tpm_public *ek, const uint8_t *secret)
+{
+	const struct crypt_rsa key = { ek->modulus, ek->modulus_len, ek->exponent };
+
+	writer_u32(w, ek->modulus_len);
+	uint8_t *room = writer_reserve(w, ek->modulus_len);
+	if (!room || crypt_rsa_oaep(&key, "SHA1", (struct crypt_part) { "TCPA", 4 },
+				    (struct crypt_part) { secret, TPM_DIGEST_SIZE }, room) < 0)
+		return physical_tpm_fail(-EPROTO,
+					 "the physical TPM's endorsement key cannot be used");
+	return 0;
+}
+
+static int
+tpm12_take_ownership(struct chip *chip, const uint8_t *owner_auth)
+{
+	struct physical_tpm_public ek;
+	struct tpm12_session session;
+	struct tpm12_call call;
+	int error = endorsement_key(chip, TPM_ORD_ReadPubek, &ek);
+
+	if (error == -ENOKEY) {
+		log_info("the physical TPM has no endorsement key; making one");
+		error = endorsement_key(chip, TPM_ORD_CreateEndorsementKeyPair, &ek);
+	}
+	if (error == 0)
+		error = tpm12_oiap(chip, &session, owner_auth);
+	if (error < 0)
+		return error;
+	tpm12_begin(&call, TPM_ORD_TakeOwnership);
+	writer_u16(&call.in, TPM_PID_OWNER);
+	error = write_for_ek(&call.in, &ek, owner_auth);
+	if (error == 0)
+		error = write_for_ek(&call.in, &ek, chip->options->srk_auth);
+	write_key_template(&call.in, TPM_KEY_STORAGE);
+	call.sessions[call.session_count++] = &session;
+	if (error == 0)
+		error = tpm12_send(chip, &call);
+	tpm12_end(chip, &session);
+	return error;
+}
+
+static int
+tpm12_random(struct chip *chip, uint8_t *out, size_t len)
+{
+	struct tpm12_call call;
+
+	while (len > 0) {
+		tpm12_begin(&call, TPM_ORD_GetRandom);
+		writer_u32(&call.in, len < RANDOM_CHUNK ? (uint32_t)len : RANDOM_CHUNK);
+		int error = tpm12_send(chip, &call);
+		if (error < 0)
+			return error;
+		struct reader r = reader_sized(&call.out);
+		if (r.failed || r.left == 0 || r.left > len)
+			return physical_tpm_fail(-EPROTO, "the physical TPM gives no random bytes");
+		len -= r.left;
+		size_t got = r.left;
+		reader_bytes(&r, out, got);
+		out += got;
+	}
+	return 0;
+}
+
+static int
+tpm12_pcr_read(struct chip *chip, unsigned index, struct physical_tpm_pcr *pcr)
+{
+	struct tpm12_call call;
+
+	tpm12_begin(&call, TPM_ORD_PcrRead);
+	writer_u32(&call.in, index);
+	int error = tpm12_send(chip, &call);
+	if (error < 0)
+		return error;
+	pcr->size = TPM_DIGEST_SIZE;
+	reader_bytes(&call.out, pcr->value, TPM_DIGEST_SIZE);
+	return tpm12_finish(&call);
+}
+
+static void
+write_pcr_selection(struct writer *w, uint32_t pcrs)
+{
+	writer_u16(w, PCR_SELECT_SIZE);
+	for (unsigned i = 0; i < PCR_SELECT_SIZE; i++)
+		writer_u8(w, (uint8_t)(pcrs >> (8 * i)));
+}
+
+/* TPM_PCR_INFO for the present values of pcrs, sized; empty for none [Part 2, 8.3]. */
+static int
+write_pcr_info(struct chip *chip, struct writer *w, uint32_t pcrs)
+{
+	uint8_t composite[2 + PCR_SELECT_SIZE + 4 + PHYSICAL_TPM_PCRS * TPM_DIGEST_SIZE];
+	struct writer c = writer_of(composite, sizeof(composite));
+	uint8_t digest[TPM_DIGEST_SIZE];
+	struct physical_tpm_pcr pcr;
+
+	if (pcrs == 0) {
+		writer_u32(w, 0);
+		return 0;
+	}
+	write_pcr_selection(&c, pcrs);
+	writer_u32(&c, (uint32_t)__builtin_popcount(pcrs) * TPM_DIGEST_SIZE);
+	for (unsigned i = 0; i < PHYSICAL_TPM_PCRS; i++) {
+		if (!(pcrs & 1u << i))
+			continue;
+		int error = tpm12_pcr_read(chip, i, &pcr);
+		if (error < 0)
+			return error;
+		writer_bytes(&c, pcr.value, TPM_DIGEST_SIZE);
+	}
+	crypt_sha1(digest, CRYPT_PARTS({ composite, c.len }));
+	writer_u32(w, 2 + PCR_SELECT_SIZE + 2 * TPM_DIGEST_SIZE);
+	write_pcr_selection(w, pcrs);
+	writer_bytes(w, digest, sizeof(digest));    /* digestAtRelease */
+	writer_bytes(w, no_secret, sizeof(digest)); /* digestAtCreation: the TPM fills it in */
+	return 0;
+}
+
+/* Takes what is left of an answer as a blob. */
+static int
+take_blob(struct tpm12_call *call, struct physical_tpm_blob *blob)
+{
+	blob->len = call->out.left;
+	if (blob->len > sizeof(blob->data))
+		return -EMSGSIZE;
+	reader_bytes(&call->out, blob->data, blob->len);
+	return tpm12_finish(call);
+}
+
+static int
+tpm12_seal(struct chip *chip, const uint8_t *secret, size_t len, uint32_t pcrs,
+	   struct physical_tpm_blob *blob)
+{
+	struct tpm12_session session;
+	struct tpm12_call call;
+	uint8_t auth[TPM_DIGEST_SIZE];
+	int error = tpm12_osap(chip, &session, TPM_ET_SRK, TPM_KH_SRK, chip->options->srk_auth);
+
+	if (error < 0)
+		return error;
+	tpm12_begin(&call, TPM_ORD_Seal);
+	call.handles[call.handle_count++] = TPM_KH_SRK;
+	call.sessions[call.session_count++] = &session;
+	tpm12_encrypt_auth(&session, no_secret, auth);
+	writer_bytes(&call.in, auth, sizeof(auth));
+	error = write_pcr_info(chip, &call.in, pcrs);
+	writer_sized(&call.in, secret, len);
+	if (error == 0)
+		error = tpm12_send(chip, &call);
+	if (error == 0)
+		error = take_blob(&call, blob);
+	tpm12_end(chip, &session);
+	return error;
+}
+
+/* Copies a sized secret out of an answer and wipes it there. */
+static int
+take_secret(struct tpm12_call *call, uint8_t *out, size_t *len)
+{
+	struct reader r = reader_sized(&call->out);
+
+	*len = r.left;
+	if (r.failed || r.left > PHYSICAL_TPM_SECRET_MAX)
+		return physical_tpm_fail(-EPROTO, "the physical TPM's answer is too long");
+	reader_bytes(&r, out, r.left);
+	OPENSSL_cleanse(call->response, sizeof(call->response));
+	return 0;
+}
+
+static int
+tpm12_unseal(struct chip *chip, const struct physical_tpm_blob *blob, uint8_t *out, size_t *len)
+{
+	struct tpm12_session parent = { 0 };
+	struct tpm12_session data = { 0 };
+	struct tpm12_call call;
+	int error = tpm12_oiap(chip, &parent, chip->options->srk_auth);
+
+	if (error == 0)
+		error = tpm12_oiap(chip, &data, no_secret);
+	if (error == 0) {
+		tpm12_begin(&call, TPM_ORD_Unseal);
+		call.handles[call.handle_count++] = TPM_KH_SRK;
+		call.sessions[call.session_count++] = &parent;
+		call.sessions[call.session_count++] = &data;
+		writer_bytes(&call.in, blob->data, blob->len);
+		error = tpm12_send(chip, &call);
+	}
+	if (error == 0)
+		error = take_secret(&call, out, len);
+	tpm12_end(chip, &parent);
+	tpm12_end(chip, &data);
+	return error;
+}
+
+static int
+tpm12_key_create(struct chip *chip, const uint8_t *auth, struct physical_tpm_blob *key,
+		 struct physical_tpm_public *pub)
+{
+	struct tpm12_session session;
+	struct tpm12_call call;
+	uint8_t hidden[TPM_DIGEST_SIZE];
+	int error = tpm12_osap(chip, &session, TPM_ET_SRK, TPM_KH_SRK, chip->options->srk_auth);
+
+	if (error < 0)
+		return error;
+	tpm12_begin(&call, TPM_ORD_CreateWrapKey);
+	call.handles[call.handle_count++] = TPM_KH_SRK;
+	call.sessions[call.session_count++] = &session;
+	tpm12_encrypt_auth(&session, auth, hidden);
+	writer_bytes(&call.in, hidden, sizeof(hidden));    /* dataUsageAuth */
+	writer_bytes(&call.in, no_secret, sizeof(hidden)); /* dataMigrationAuth: not migratable */
+	write_key_template(&call.in, TPM_KEY_BIND);
+	error = tpm12_send(chip, &call);
+	if (error == 0)
+		error = take_blob(&call, key);
+	tpm12_end(chip, &session);
+	if (error < 0)
+		return error;
+	struct reader r = reader_of(key->data, key->len);
+	reader_view(&r, 4 + 2 + 4 + 1); /* version, usage, flags, authDataUsage */
+	bool sound = read_public(&r, pub);
+	reader_sized(&r); /* PCRInfo */
+	if (!sound || !read_modulus(&r, pub))
+		return physical_tpm_fail(-EPROTO, "the physical TPM makes strange keys");
+	pub->scheme = PHYSICAL_TPM_SCHEME_BIND12;
+	return 0;
+}
+
+static int
+load_key(struct chip *chip, const struct physical_tpm_blob *key, uint32_t *handle)
+{
+	struct tpm12_session session;
+	struct tpm12_call call;
+	int error = tpm12_oiap(chip, &session, chip->options->srk_auth);
+
+	if (error < 0)
+		return error;
+	tpm12_begin(&call, TPM_ORD_LoadKey2);
+	call.handles[call.handle_count++] = TPM_KH_SRK;
+	call.sessions[call.session_count++] = &session;
+	call.has_out_handle = true;
+	writer_bytes(&call.in, key->data, key->len);
+	error = tpm12_send(chip, &call);
+	*handle = call.out_handle;
+	return error;
+}
+
+static int
+tpm12_key_decrypt(struct chip *chip, const struct physical_tpm_blob *key, const uint8_t *auth,
+		  const uint8_t *data, size_t data_len, uint8_t *out, size_t *len)
+{
+	struct tpm12_session session;
+	struct tpm12_call call;
+	uint32_t handle;
+	int error = load_key(chip, key, &handle);
+
+	if (error < 0)
+		return error;
+	error = tpm12_oiap(chip, &session, auth);
+	if (error == 0) {
+		tpm12_begin(&call, TPM_ORD_UnBind);
+		call.handles[call.handle_count++] = handle;
+		call.sessions[call.session_count++] = &session;
+		writer_sized(&call.in, data, data_len);
+		error = tpm12_send(chip, &call);
+		/* Whatever the TPM dislikes about the data: it is not for this key. */
+		if (error == -EIO)
+			error = -EKEYREJECTED;
+	}
+	if (error == 0)
+		error = take_secret(&call, out, len);
+	tpm12_flush(chip, handle, TPM_RT_KEY);
+	return error;
+}
+
+/* A first NV index of ours that is not in use. */
+static int
+free_index(struct chip *chip, uint32_t *index)
+{
+	struct tpm12_call call;
+
+	tpm12_begin(&call, TPM_ORD_GetCapability);
+	writer_u32(&call.in, TPM_CAP_NV_LIST);
+	writer_u32(&call.in, 0);
+	int error = tpm12_send(chip, &call);
+	if (error < 0)
+		return error;
+	uint64_t used = 0;
+	struct reader r = reader_sized(&call.out);
+	while (!r.failed && r.left > 0) {
+		uint32_t taken = reader_u32(&r) - ANCHOR_INDEX;
+
+		if (taken < ANCHOR_INDEXES)
+			used |= 1ull << taken;
+	}
+	if (used == UINT64_MAX)
+		return physical_tpm_fail(-ENOSPC, "the physical TPM's NV storage is full");
+	*index = ANCHOR_INDEX + (uint32_t)__builtin_ctzll(~used);
+	return 0;
+}
+
+/* TPM_PCR_INFO_SHORT that asks for nothing [Part 2, 8.5]. */
+static void
+write_no_pcr_info(struct writer *w)
+{
+	write_pcr_selection(w, 0);
+	writer_u8(w, TPM_LOC_ZERO | TPM_LOC_ONE | TPM_LOC_TWO | TPM_LOC_THREE | TPM_LOC_FOUR);
+	writer_bytes(w, no_secret, TPM_DIGEST_SIZE);
+}
+
+/* TPM_NV_DefineSpace: size 0 undefines [Part 3, 20.1]. */
+static int
+nv_define(struct chip *chip, const uint8_t *owner_auth, const uint8_t *auth, uint32_t index,
+	  uint32_t size)
+{
+	struct tpm12_session session;
+	struct tpm12_call call;
+	uint8_t hidden[TPM_DIGEST_SIZE];
+
+	if (!owner_auth)
+		return physical_tpm_fail(-EACCES, "the owner's secret of the physical TPM is not "
+						  "known; give it with --tpm-owner-auth-file");
+	int error = tpm12_osap(chip, &session, TPM_ET_OWNER, TPM_KH_OWNER, owner_auth);
+	if (error < 0)
+		return error;
+	tpm12_begin(&call, TPM_ORD_NV_DefineSpace);
+	call.sessions[call.session_count++] = &session;
+	writer_u16(&call.in, TPM_TAG_NV_DATA_PUBLIC);
+	writer_u32(&call.in, index);
+	write_no_pcr_info(&call.in);
+	write_no_pcr_info(&call.in);
+	writer_u16(&call.in, TPM_TAG_NV_ATTRIBUTES);
+	writer_u32(&call.in, TPM_NV_PER_AUTHREAD | TPM_NV_PER_AUTHWRITE);
+	writer_u8(&call.in, 0); /* bReadSTClear, bWriteSTClear, bWriteDefine */
+	writer_u8(&call.in, 0);
+	writer_u8(&call.in, 0);
+	writer_u32(&call.in, size);
+	tpm12_encrypt_auth(&session, auth, hidden);
+	writer_bytes(&call.in, hidden, sizeof(hidden));
+	return tpm12_send(chip, &call);
+}
+
+static int
+nv_write(struct chip *chip, const uint8_t *auth, uint32_t index, uint64_t value)
+{
+	struct tpm12_session session;
+	struct tpm12_call call;
+	int error = tpm12_oiap(chip, &session, auth);
+
+	if (error < 0)
+		return error;
+	tpm12_begin(&call, TPM_ORD_NV_WriteValueAuth);
+	call.sessions[call.session_count++] = &session;
+	writer_u32(&call.in, index);
+	writer_u32(&call.in, 0); /* offset */
+	writer_u32(&call.in, ANCHOR_SIZE);
+	writer_u64(&call.in, value);
+	return tpm12_send(chip, &call);
+}
+
+static int
+tpm12_anchor_define(struct chip *chip, const uint8_t *owner_auth, const uint8_t *auth,
+		    uint32_t *index)
+{
+	int error = free_index(chip, index);
+
+	if (error == 0)
+		error = nv_define(chip, owner_auth, auth, *index, ANCHOR_SIZE);
+	return error < 0 ? error : nv_write(chip, auth, *index, 1);
+}
+
+static int
+tpm12_anchor_undefine(struct chip *chip, const uint8_t *owner_auth, uint32_t index)
+{
+	return nv_define(chip, owner_auth, no_secret, index, 0);
+}
+
+static int
+tpm12_anchor_read(struct chip *chip, const uint8_t *auth, uint32_t index, uint64_t *value)
+{
+	struct tpm12_session session;
+	struct tpm12_call call;
+	int error = tpm12_oiap(chip, &session, auth);
+
+	if (error < 0)
+		return error;
+	tpm12_begin(&call, TPM_ORD_NV_ReadValueAuth);
+	call.sessions[call.session_count++] = &session;
+	writer_u32(&call.in, index);
+	writer_u32(&call.in, 0); /* offset */
+	writer_u32(&call.in, ANCHOR_SIZE);
+	error = tpm12_send(chip, &call);
+	if (error < 0)
+		return error;
+	struct reader r = reader_sized(&call.out);
+	*value = reader_u64(&r);
+	return r.failed ? -EPROTO : tpm12_finish(&call);
+}
+
+static int
+tpm12_anchor_increment(struct chip *chip, const uint8_t *auth, uint32_t index, uint64_t *value)
+{
+	int error = tpm12_anchor_read(chip, auth, index, value);
+
+	return error < 0 ? error : nv_write(chip, auth, index, ++*value);
+}
+
+static bool
+tpm12_may_pass(uint16_t tag, uint32_t ordinal)
+{
+	static const uint32_t harmless[] = {
+		TPM_ORD_PcrRead,   TPM_ORD_GetRandom, TPM_ORD_GetCapability,
+		TPM_ORD_ReadPubek, TPM_ORD_GetTicks,  TPM_ORD_ReadCounter,
+	};
+
+	for (size_t i = 0; tag == TPM_TAG_RQU_COMMAND && i < sizeof(harmless) / sizeof(*harmless);
+	     i++) {
+		if (harmless[i] == ordinal)
+			return true;
+	}
+	return false;
+}
+
+const struct physical_tpm_ops physical_tpm12 = {
+	.version = 12,
+	.ping = tpm12_ping,
+	.is_owned = tpm12_is_owned,
+	.take_ownership = tpm12_take_ownership,
+	.random = tpm12_random,
+	.pcr_read = tpm12_pcr_read,
+	.seal = tpm12_seal,
+	.unseal = tpm12_unseal,
+	.key_create = tpm12_key_create,
+	.key_decrypt = tpm12_key_decrypt,
+	.anchor_define = tpm12_anchor_define,
+	.anchor_undefine = tpm12_anchor_undefine,
+	.anchor_read = tpm12_anchor_read,
+	.anchor_increment = tpm12_anchor_increment,
+	.may_pass = tpm12_may_pass,
+};

@@ -1,0 +1,140 @@
+#include "manager/root_key_record.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <vtpm/codec.h>
+
+#include "manager/crypt.h"
+
+enum {
+	RECORD_VERSION = 1,
+	SEAL_SIZE_MAX = PHYSICAL_TPM_BLOB_MAX + 1024 + PHYSICAL_TPM_PCRS * PHYSICAL_TPM_PCR_MAX,
+	HOST_SIZE_MAX = PHYSICAL_TPM_BLOB_MAX + 1024,
+};
+
+static bool
+read_blob(struct reader *r, struct physical_tpm_blob *blob)
+{
+	struct reader data = reader_sized(r);
+
+	if (data.failed || data.left > sizeof(blob->data))
+		return false;
+	blob->len = data.left;
+	reader_bytes(&data, blob->data, blob->len);
+	return true;
+}
+
+int
+seal_load(const struct store *store, struct seal *seal)
+{
+	size_t len;
+	const uint8_t *data = store_seal(store, &len);
+	struct reader r = reader_of(data, len);
+
+	memset(seal, 0, sizeof(*seal));
+	if (reader_u8(&r) > RECORD_VERSION)
+		return -EOVERFLOW;
+	seal->version = reader_u8(&r);
+	seal->sealed_at = reader_u64(&r);
+	seal->pcrs = reader_u32(&r);
+	for (unsigned i = 0; i < PHYSICAL_TPM_PCRS; i++) {
+		struct physical_tpm_pcr *pcr = &seal->values[i];
+
+		if (!(seal->pcrs & 1u << i))
+			continue;
+		pcr->size = reader_u8(&r);
+		if (pcr->size > sizeof(pcr->value))
+			return -EUCLEAN;
+		reader_bytes(&r, pcr->value, pcr->size);
+	}
+	return read_blob(&r, &seal->blob) && reader_done(&r) ? 0 : -EUCLEAN;
+}
+
+int
+seal_save(struct store *store, const struct seal *seal, const uint8_t *new_key)
+{
+	uint8_t buf[SEAL_SIZE_MAX];
+	struct writer w = writer_of(buf, sizeof(buf));
+
+	writer_u8(&w, RECORD_VERSION);
+	writer_u8(&w, seal->version);
+	writer_u64(&w, seal->sealed_at);
+	writer_u32(&w, seal->pcrs);
+	for (unsigned i = 0; i < PHYSICAL_TPM_PCRS; i++) {
+		if (!(seal->pcrs & 1u << i))
+			continue;
+		writer_u8(&w, seal->values[i].size);
+		writer_bytes(&w, seal->values[i].value, seal->values[i].size);
+	}
+	writer_sized(&w, seal->blob.data, seal->blob.len);
+	if (w.failed)
+		return -EMSGSIZE;
+	return new_key ? store_create(store, new_key, buf, w.len)
+		       : store_set_seal(store, buf, w.len);
+}
+
+static bool
+host_record_parse(struct reader *r, struct host_record *host)
+{
+	struct physical_tpm_public *pub = &host->key_public;
+
+	reader_u8(r);
+	host->owner_known = reader_u8(r) != 0;
+	reader_bytes(r, host->owner_auth, sizeof(host->owner_auth));
+	host->has_key = reader_u8(r) != 0;
+	bool sound = read_blob(r, &host->key);
+	pub->scheme = reader_u8(r);
+	pub->exponent = reader_u32(r);
+	struct reader modulus = reader_sized(r);
+	if (!sound || modulus.failed || modulus.left > sizeof(pub->modulus))
+		return false;
+	pub->modulus_len = (uint16_t)modulus.left;
+	reader_bytes(&modulus, pub->modulus, pub->modulus_len);
+	host->anchored = reader_u8(r) != 0;
+	host->anchor_index = reader_u32(r);
+	host->anchor = reader_u64(r);
+	return reader_done(r);
+}
+
+int
+host_record_load(struct store *store, struct host_record *host)
+{
+	uint8_t *data;
+	size_t len;
+	int error = store_host(store, &data, &len);
+
+	memset(host, 0, sizeof(*host));
+	if (error < 0 || len == 0)
+		return error;
+	struct reader r = reader_of(data, len);
+	if (data[0] > RECORD_VERSION)
+		error = -EOVERFLOW;
+	else if (!host_record_parse(&r, host))
+		error = -EUCLEAN;
+	crypt_free(data, len);
+	return error;
+}
+
+int
+host_record_save(struct store *store, const struct host_record *host)
+{
+	const struct physical_tpm_public *pub = &host->key_public;
+	uint8_t buf[HOST_SIZE_MAX];
+	struct writer w = writer_of(buf, sizeof(buf));
+
+	writer_u8(&w, RECORD_VERSION);
+	writer_u8(&w, host->owner_known);
+	writer_bytes(&w, host->owner_auth, sizeof(host->owner_auth));
+	writer_u8(&w, host->has_key);
+	writer_sized(&w, host->key.data, host->key.len);
+	writer_u8(&w, pub->scheme);
+	writer_u32(&w, pub->exponent);
+	writer_sized(&w, pub->modulus, pub->modulus_len);
+	writer_u8(&w, host->anchored);
+	writer_u32(&w, host->anchor_index);
+	writer_u64(&w, host->anchor);
+	int error = w.failed ? -EMSGSIZE : store_set_host(store, buf, w.len);
+	explicit_bzero(buf, sizeof(buf));
+	return error;
+}
