@@ -406,7 +406,7 @@ END_TEST
 
 START_TEST(script_that_hangs_holds_up_nobody)
 {
-	write_script("[ \"$VTPM_UUID\" = " UUID " ] && exec sleep 30\n"
+	write_script("[ \"$VTPM_UUID\" = " UUID " ] && exec sleep 5\n"
 		     "xenstore-write \"$XENBUS_PATH/instance\" 7 "
 		     "\"$XENBUS_PATH/hotplug-status\" connected");
 	connect_driver();
