@@ -57,6 +57,12 @@ backend_run_dir(struct backend *backend)
 }
 
 const char *
+backend_state_dir(struct backend *backend)
+{
+	return backend->manager->options->state_dir;
+}
+
+const char *
 backend_script(struct backend *backend)
 {
 	return backend->manager->options->hotplug_script;

@@ -45,6 +45,9 @@ struct event_base *backend_base(struct backend *backend);
 /* backend_run_dir: the run folder, for names of pipes. */
 const char *backend_run_dir(struct backend *backend);
 
+/* backend_state_dir: the state folder, for hotplug scripts. */
+const char *backend_state_dir(struct backend *backend);
+
 /* backend_script: the hotplug script to run for each device, or NULL with `--hotplug-script none`.
  */
 const char *backend_script(struct backend *backend);

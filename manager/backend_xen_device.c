@@ -202,13 +202,17 @@ on_release_timeout(evutil_socket_t fd, short what, void *arg)
 static struct hotplug_run *
 device_run(struct xen_device *device, const char *verb, void (*done)(void *ctx, bool ok))
 {
-	char path[ENV_TEXT_MAX], uuid[ENV_TEXT_MAX], instance[ENV_TEXT_MAX], dir[ENV_TEXT_MAX];
-	const char *env[] = { path, uuid, dir, "XENBUS_TYPE=vtpm", NULL, NULL, NULL };
+	char path[ENV_TEXT_MAX], uuid[ENV_TEXT_MAX], instance[ENV_TEXT_MAX];
+	char run_dir[ENV_TEXT_MAX], state_dir[ENV_TEXT_MAX];
+	const char *env[] = { path, uuid, run_dir, state_dir, NULL, NULL, NULL };
 	size_t count = 4;
 
 	snprintf(path, sizeof(path), "XENBUS_PATH=%s", device->path);
 	snprintf(uuid, sizeof(uuid), "VTPM_UUID=%s", device->uuid_text);
-	snprintf(dir, sizeof(dir), "VTPM_RUN_DIR=%s", backend_run_dir(device->xen->backend));
+	snprintf(run_dir, sizeof(run_dir), "VTPM_RUN_DIR=%s",
+		 backend_run_dir(device->xen->backend));
+	snprintf(state_dir, sizeof(state_dir), "VTPM_STATE_DIR=%s",
+		 backend_state_dir(device->xen->backend));
 	snprintf(instance, sizeof(instance), "VTPM_INSTANCE=%u", device->instance);
 	if (device->instance > 0)
 		env[count++] = instance;

@@ -122,7 +122,8 @@ parse_seconds(struct options *options, const char *text)
 static int
 parse_backend(struct options *options, const char *text)
 {
-	if (strcmp(text, "xen") != 0 && strcmp(text, "fifo") != 0 && strncmp(text, "dev:", 4) != 0)
+	if (strcmp(text, "xen") != 0 && strcmp(text, "fifo") != 0 &&
+	    strncmp(text, "dev:", 4) != 0 && strncmp(text, "xen:", 4) != 0)
 		return wrong_value("backend", text, "xen, fifo or dev:PATH");
 	if (options->backend_count == OPTIONS_BACKENDS_MAX)
 		return wrong_value("backend", text, "given at most four times");

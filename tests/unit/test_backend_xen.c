@@ -49,6 +49,12 @@ backend_run_dir(struct backend *backend)
 }
 
 const char *
+backend_state_dir(struct backend *backend)
+{
+	return backend_run_dir(backend);
+}
+
+const char *
 backend_script(struct backend *backend)
 {
 	(void)backend;
