@@ -26,6 +26,7 @@ enum {
 	MAX_NV_BYTES = 28672,        /* of all defined areas together, with NV_OVERHEAD for each */
 	NV_OVERHEAD = 128,           /* what an area costs besides its data */
 	MAX_NV_WRITES_NO_OWNER = 64, /* TPM_MAX_NV_WRITE_NOOWNER [Part 2, 19] */
+	COUNTER_INTERVAL = 1,        /* tenths of a second from one increment to the next */
 };
 
 #define DIGEST_SIZE TPM_DIGEST_SIZE
@@ -168,7 +169,7 @@ struct stclear {
 	bool disableResetLock;
 	uint8_t auditDigest[DIGEST_SIZE];
 	bool audit_open; /* something was audited since auditDigest was last closed */
-	uint8_t deferredPhysicalPresence;
+	uint32_t deferredPhysicalPresence; /* TPM_DPP bits */
 };
 
 /* Who runs the TPM's only SHA-1 thread: TPM_SHA1Start or the dynamic launch. */
@@ -265,9 +266,9 @@ struct ordinal {
 	uint8_t out_handles;      /* handles at the start of the response, outside its digest */
 	uint8_t duration;         /* enum duration */
 	/*
-	 * The parameters between handles and authorizations: 1 2 4 an integer of that many bytes; d
-	 * a digest, nonce or AuthData; L a 16-byte label; s a 32-bit size and bytes; p
-	 * TPM_PCR_SELECTION; K TPM_KEY_PARMS; P TPM_PUBKEY; k TPM_KEY or TPM_KEY12; S
+	 * The parameters between handles and authorizations: 1 2 4 an integer of that many bytes; b
+	 * a BOOL, 0 or 1; d a digest, nonce or AuthData; L a 16-byte label; s a 32-bit size and
+	 * bytes; p TPM_PCR_SELECTION; K TPM_KEY_PARMS; P TPM_PUBKEY; k TPM_KEY or TPM_KEY12; S
 	 * TPM_STORED_DATA; N TPM_NV_DATA_PUBLIC; D TPM_DELEGATE_PUBLIC; * the rest, whatever it is.
 	 */
 	const char *params;
@@ -464,9 +465,16 @@ void tpm_free_nv(struct tpm *tpm);
  * 3, 6.2]. */
 void owner_clear(struct tpm *tpm);
 
-/* dictionary.c: TPM_DEFEND_LOCK_RUNNING while locked out; a failed authorization. */
+/* optin.c: sets TPM_PF_* flag; permanent state changes only if it was not so before. */
+void permanent_flag_set(struct tpm *tpm, unsigned flag, bool value);
+
+/*
+ * dictionary.c: TPM_DEFEND_LOCK_RUNNING while locked out; a failed authorization; TPM_DA_INFO, or
+ * TPM_DA_INFO_LIMITED where the owner wants so [Part 2, 21.10].
+ */
 TPM_RESULT dictionary_check(struct tpm *tpm);
 void dictionary_failure(struct tpm *tpm);
+void dictionary_info_write(const struct tpm *tpm, struct writer *w);
 
 /*
  * auditing.c: audit_command records an audited command (c->audited) and its response in c->out, and
@@ -502,8 +510,9 @@ void tpm_fail(struct tpm *tpm);
 
 /* nvstorage.c */
 struct nv_area *nv_find(struct tpm *tpm, uint32_t index);
-void nv_startup_clear(struct tpm *tpm); /* bReadSTClear, bWriteSTClear of all areas */
-void nv_owner_clear(struct tpm *tpm);   /* deletes what goes with the owner [Part 3, 6.2] */
+uint32_t nv_available(const struct tpm *tpm); /* bytes that one new area could have */
+void nv_startup_clear(struct tpm *tpm);       /* bReadSTClear, bWriteSTClear of all areas */
+void nv_owner_clear(struct tpm *tpm);         /* deletes what goes with the owner [Part 3, 6.2] */
 
 /* counters.c: the id is the index in permanent.counters. */
 struct counter *counter_find(struct tpm *tpm, uint32_t id);

@@ -18,7 +18,7 @@ shape_of(char code)
 	case 'S':
 		return "4ss";
 	case 'N':
-		return "24p1dp1d241114";
+		return "24p1dp1d24bbb4";
 	case 'D':
 		return "21p1d244444";
 	default:
@@ -27,12 +27,16 @@ shape_of(char code)
 }
 
 /* Moves r over the parameters that params describes; an underrun shows in r. */
-static void
+static TPM_RESULT
 skip_params(struct reader *r, const char *params)
 {
+	TPM_RESULT rc = TPM_SUCCESS;
+
 	for (; *params && !r->failed; params++) {
 		if (*params >= '1' && *params <= '4')
 			reader_view(r, (size_t)(*params - '0'));
+		else if (*params == 'b')
+			rc = reader_u8(r) > 1 ? TPM_BAD_PARAMETER : rc;
 		else if (*params == 'd')
 			reader_view(r, DIGEST_SIZE);
 		else if (*params == 'L')
@@ -42,8 +46,9 @@ skip_params(struct reader *r, const char *params)
 		else if (*params == 'p')
 			reader_view(r, reader_u16(r));
 		else
-			skip_params(r, shape_of(*params));
+			rc = skip_params(r, shape_of(*params));
 	}
+	return rc;
 }
 
 /* How many authorizations a row declares at most, and how many of these may be left out. */
@@ -108,9 +113,11 @@ command_parse(struct command *c, const uint8_t *cmd, size_t cmd_len)
 	if (strcmp(c->row->params, "*") != 0) {
 		struct reader shape = c->in;
 
-		skip_params(&shape, c->row->params);
+		TPM_RESULT rc = skip_params(&shape, c->row->params);
 		if (!reader_done(&shape))
 			return TPM_BAD_PARAM_SIZE;
+		if (rc)
+			return rc;
 	}
 	reader_view(&r, c->in.left);
 	for (unsigned i = 0; i < c->auth_count; i++)

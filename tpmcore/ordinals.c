@@ -49,14 +49,14 @@ static const struct ordinal table[] = {
 	    .attributes = WHEN_OFF | WHEN_FAILED | PURE),
 
 	/* Opt-in (5) */
-	CMD(TPM, SetOwnerInstall, NO_HANDLE, NO_AUTH, SHORT, "1", .attributes = AUDIT_DEFAULT),
-	CMD(TPM, OwnerSetDisable, NO_HANDLE, OWNER, SHORT, "1",
+	CMD(TPM, SetOwnerInstall, NO_HANDLE, NO_AUTH, SHORT, "b", .attributes = AUDIT_DEFAULT),
+	CMD(TPM, OwnerSetDisable, NO_HANDLE, OWNER, SHORT, "b",
 	    .attributes = WHEN_OFF | AUDIT_DEFAULT, OWNER_MAY(OwnerSetDisable)),
 	CMD(TPM, PhysicalEnable, NO_HANDLE, NO_AUTH, SHORT, "",
 	    .attributes = WHEN_OFF | AUDIT_DEFAULT),
 	CMD(TPM, PhysicalDisable, NO_HANDLE, NO_AUTH, SHORT, "",
 	    .attributes = WHEN_DEACTIVATED | AUDIT_DEFAULT),
-	CMD(TPM, PhysicalSetDeactivated, NO_HANDLE, NO_AUTH, SHORT, "1",
+	CMD(TPM, PhysicalSetDeactivated, NO_HANDLE, NO_AUTH, SHORT, "b",
 	    .attributes = WHEN_DEACTIVATED | AUDIT_DEFAULT),
 	CMD(TPM, SetTempDeactivated, NO_HANDLE, HANDLER_OR_NONE, SHORT, "",
 	    .attributes = WHEN_DISABLED | AUDIT_DEFAULT),
@@ -84,9 +84,9 @@ static const struct ordinal table[] = {
 
 	/* Auditing (8) */
 	CMD(TPM, GetAuditDigest, NO_HANDLE, NO_AUTH, SHORT, "4", .attributes = AUDIT_NEVER | PURE),
-	CMD(TPM, GetAuditDigestSigned, KEY, BY_KEY, MEDIUM, "1d", .attributes = AUDIT_NEVER,
+	CMD(TPM, GetAuditDigestSigned, KEY, BY_KEY, MEDIUM, "bd", .attributes = AUDIT_NEVER,
 	    KEY_MAY(GetAuditDigestSigned)),
-	CMD(TPM, SetOrdinalAuditStatus, NO_HANDLE, OWNER, SHORT, "41",
+	CMD(TPM, SetOrdinalAuditStatus, NO_HANDLE, OWNER, SHORT, "4b",
 	    .attributes = AUDIT_DEFAULT, OWNER_MAY(SetOrdinalAuditStatus)),
 	CMD(TPM, GetAuditEvent, NO_HANDLE, NO_AUTH, SHORT, "*", .attributes = AUDIT_NEVER),
 	CMD(TPM, GetAuditEventSigned, NO_HANDLE, NO_AUTH, SHORT, "*", .attributes = AUDIT_NEVER),
@@ -153,7 +153,7 @@ static const struct ordinal table[] = {
 
 	/* Endorsement key (14) */
 	CMD(TPM, CreateEndorsementKeyPair, NO_HANDLE, NO_AUTH, LONG, "dK"),
-	CMD(TPM, CreateRevocableEK, NO_HANDLE, NO_AUTH, LONG, "dK1d"),
+	CMD(TPM, CreateRevocableEK, NO_HANDLE, NO_AUTH, LONG, "dKbd"),
 	CMD(TPM, RevokeTrust, NO_HANDLE, NO_AUTH, SHORT, "d"),
 	CMD(TPM, ReadPubek, NO_HANDLE, NO_AUTH, SHORT, "d", .attributes = AUDIT_DEFAULT | PURE),
 	CMD(TPM, OwnerReadPubek, NO_HANDLE, OWNER, SHORT, "", .attributes = AUDIT_DEFAULT,
@@ -174,7 +174,7 @@ static const struct ordinal table[] = {
 	CMD(TPM, PcrRead, NO_HANDLE, NO_AUTH, SHORT, "4", .attributes = PURE),
 	CMD(TPM, Quote, KEY, BY_KEY, MEDIUM, "dp", KEY_MAY(Quote)),
 	CMD(TPM, PCR_Reset, NO_HANDLE, NO_AUTH, SHORT, "p", .attributes = WHEN_OFF),
-	CMD(TPM, Quote2, KEY, BY_KEY, MEDIUM, "dp1", KEY_MAY(Quote2)),
+	CMD(TPM, Quote2, KEY, BY_KEY, MEDIUM, "dpb", KEY_MAY(Quote2)),
 
 	/* Changing AuthData (17) */
 	CMD(TPM, ChangeAuth, KEY, BY_KEY_HANDLER, MEDIUM, "2d2s", KEY_MAY(ChangeAuth)),
@@ -194,7 +194,7 @@ static const struct ordinal table[] = {
 	    OWNER_MAY(DelegateManage)),
 	CMD(TPM, Delegate_CreateKeyDelegation, KEY, BY_KEY, SHORT, "Dd",
 	    KEY_MAY(CreateKeyDelegation)),
-	CMD(TPM, Delegate_CreateOwnerDelegation, NO_HANDLE, OWNER, SHORT, "1Dd",
+	CMD(TPM, Delegate_CreateOwnerDelegation, NO_HANDLE, OWNER, SHORT, "bDd",
 	    OWNER_MAY(Delegate_CreateOwnerDelegation)),
 	CMD(TPM, Delegate_LoadOwnerDelegation, NO_HANDLE, OWNER_OR_NONE, SHORT, "4s",
 	    OWNER_MAY(Delegate_LoadOwnerDelegation)),
@@ -215,9 +215,9 @@ static const struct ordinal table[] = {
 	CMD(TPM, NV_ReadValueAuth, NO_HANDLE, HANDLER, SHORT, "444", .attributes = NEEDS_OWNER),
 
 	/* Session management (21) */
-	CMD(TPM, KeyControlOwner, KEY, OWNER, SHORT, "P41", .attributes = IGNORES_PCR),
+	CMD(TPM, KeyControlOwner, KEY, OWNER, SHORT, "P4b", .attributes = IGNORES_PCR),
 	CMD(TPM, SaveContext, RAW, NO_AUTH, SHORT, "4L", .attributes = NEEDS_OWNER),
-	CMD(TPM, LoadContext, NO_HANDLE, NO_AUTH, SHORT, "41s"),
+	CMD(TPM, LoadContext, NO_HANDLE, NO_AUTH, SHORT, "4bs"),
 	CMD(TPM, FlushSpecific, RAW, NO_AUTH, SHORT, "4", .attributes = WHEN_OFF),
 
 	/* Timing ticks (23) */

@@ -75,11 +75,6 @@ counters_owner_clear(struct tpm *tpm)
 {
 	(void)tpm;
 }
-void
-version_info_write(struct writer *w)
-{
-	(void)w;
-}
 struct nv_area *
 nv_find(struct tpm *tpm, uint32_t index)
 {
@@ -93,4 +88,16 @@ counter_find(struct tpm *tpm, uint32_t id)
 	(void)tpm;
 	(void)id;
 	return NULL;
+}
+void
+dictionary_info_write(const struct tpm *tpm, struct writer *w)
+{
+	(void)tpm;
+	(void)w;
+}
+uint32_t
+nv_available(const struct tpm *tpm)
+{
+	(void)tpm;
+	return MAX_NV_BYTES;
 }

@@ -22,14 +22,18 @@ resource_of(uint32_t type)
 	return NULL;
 }
 
+uint32_t
+resource_handle(const struct tpm *tpm, const struct resource *r, size_t i)
+{
+	return *(const uint32_t *)((const uint8_t *)tpm + r->offset + i * r->size);
+}
+
 static void *
 find_slot(struct tpm *tpm, const struct resource *r, uint32_t handle)
 {
-	for (size_t i = 0; i < r->count; i++) {
-		void *slot = (uint8_t *)tpm + r->offset + i * r->size;
-		if (*(const uint32_t *)slot == handle)
-			return slot;
-	}
+	for (size_t i = 0; i < r->count; i++)
+		if (resource_handle(tpm, r, i) == handle)
+			return (uint8_t *)tpm + r->offset + i * r->size;
 	return NULL;
 }
 

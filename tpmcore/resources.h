@@ -21,6 +21,8 @@ const struct resource *resource_of(uint32_t type);
 /* resource_find: the slot with this handle, or NULL. resource_slot: a free one, or NULL. */
 void *resource_find(struct tpm *tpm, const struct resource *r, uint32_t handle);
 void *resource_slot(struct tpm *tpm, const struct resource *r);
+/* resource_handle: of slot i; 0 if that is free. */
+uint32_t resource_handle(const struct tpm *tpm, const struct resource *r, size_t i);
 uint32_t resource_new_handle(struct tpm *tpm, const struct resource *r);
 /* resource_release: frees the slot; the sessions of a key end with it. */
 void resource_release(struct tpm *tpm, const struct resource *r, void *slot);

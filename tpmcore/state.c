@@ -228,7 +228,7 @@ visit_stclear(struct marshal *m, struct stclear *s)
 	marshal_bool(m, &s->disableResetLock);
 	visit_digest(m, s->auditDigest);
 	marshal_bool(m, &s->audit_open);
-	marshal_u8(m, &s->deferredPhysicalPresence);
+	marshal_u32(m, &s->deferredPhysicalPresence);
 }
 
 void
