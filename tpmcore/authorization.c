@@ -97,12 +97,23 @@ auth_failed(struct command *c, unsigned i)
 	return i == 0 ? TPM_AUTHFAIL : TPM_AUTH2FAIL;
 }
 
+bool
+auth_hmac_fits(const struct command *c, unsigned i)
+{
+	const struct auth *a = &c->auth[i];
+	uint8_t cont = a->continueAuthSession, hmac[DIGEST_SIZE];
+
+	crypto_hmac(hmac, a->secret, DIGEST_SIZE,
+		    SPANS(SPAN(c->in_digest, DIGEST_SIZE), SPAN(a->lastNonceEven, DIGEST_SIZE),
+			  SPAN(a->nonceOdd, DIGEST_SIZE), SPAN(&cont, 1)));
+	return crypto_equal(hmac, a->hmac, DIGEST_SIZE);
+}
+
 TPM_RESULT
 auth_verify(struct command *c, unsigned i, struct entity entity)
 {
 	struct auth *a = &c->auth[i];
 	const struct session *s = a->session;
-	uint8_t cont = a->continueAuthSession, hmac[DIGEST_SIZE];
 	TPM_RESULT rc = dictionary_check(c->tpm);
 
 	if (rc)
@@ -121,10 +132,7 @@ auth_verify(struct command *c, unsigned i, struct entity entity)
 			return rc;
 		memcpy(a->secret, s->sharedSecret, DIGEST_SIZE);
 	}
-	crypto_hmac(hmac, a->secret, DIGEST_SIZE,
-		    SPANS(SPAN(c->in_digest, DIGEST_SIZE), SPAN(a->lastNonceEven, DIGEST_SIZE),
-			  SPAN(a->nonceOdd, DIGEST_SIZE), SPAN(&cont, 1)));
-	if (!crypto_equal(hmac, a->hmac, DIGEST_SIZE))
+	if (!auth_hmac_fits(c, i))
 		return auth_failed(c, i);
 	a->verified = true;
 	return TPM_SUCCESS;

@@ -235,19 +235,22 @@ enum auth_kind {
 			    needs none */
 	AUTH_HANDLER,    /* an entity that only the handler knows: it calls auth_verify */
 	AUTH_HANDLER_OR_NONE,
+	AUTH_TRANSPORT, /* always the last; its handle is a transport session's: the handler calls
+			   transport_verify */
 };
 
 /* Attributes of a command. */
 enum {
-	WHEN_DISABLED = 1 << 0,    /* available while the TPM is disabled */
-	WHEN_DEACTIVATED = 1 << 1, /* ... deactivated */
-	WHEN_FAILED = 1 << 2,      /* ... after a failed self-test */
-	WHEN_POSTINIT = 1 << 3,    /* ... before TPM_Startup */
-	NEEDS_OWNER = 1 << 4,      /* TPM_NOSRK without one, as use of its AuthData or of a key */
-	NEEDS_NO_OWNER = 1 << 5,   /* TPM_OWNER_SET with one */
-	NO_TRANSPORT = 1 << 6,     /* TPM_NO_WRAP_TRANSPORT inside a transport session */
-	AUDIT_NEVER = 1 << 7,      /* cannot be audited */
-	AUDIT_DEFAULT = 1 << 8,    /* audited until TPM_SetOrdinalAuditStatus */
+	WHEN_DISABLED = 1 << 0,      /* available while the TPM is disabled */
+	WHEN_DEACTIVATED = 1 << 1,   /* ... deactivated */
+	WHEN_FAILED = 1 << 2,        /* ... after a failed self-test */
+	WHEN_POSTINIT = 1 << 3,      /* ... before TPM_Startup */
+	NEEDS_OWNER = 1 << 4,        /* TPM_NOSRK without one, as use of its AuthData or of a key */
+	NEEDS_NO_OWNER = 1 << 5,     /* TPM_OWNER_SET with one */
+	NO_TRANSPORT = 1 << 6,       /* TPM_NO_WRAP_TRANSPORT inside a transport session */
+	NO_TRANSPORT_DATA = 1 << 13, /* inside one, its parameters are in the clear */
+	AUDIT_NEVER = 1 << 7,        /* cannot be audited */
+	AUDIT_DEFAULT = 1 << 8,      /* audited until TPM_SetOrdinalAuditStatus */
 	PURE = 1 << 9, /* changes nothing, not even volatile state, when it has no session */
 	IGNORES_PCR = 1 << 12, /* its keys may be bound to other PCR values than the present ones */
 	KEEPS_SAVED = 1 << 11, /* what TPM_SaveState kept stays valid */
@@ -285,10 +288,11 @@ const struct ordinal *ordinal_next(const struct ordinal *row);
 /* One authorization of the command that runs. */
 struct auth {
 	uint32_t handle;
-	struct session *session; /* NULL once terminated */
+	struct session *session;     /* its handle is another once it is terminated; or */
+	struct transport *transport; /* of AUTH_TRANSPORT, likewise */
 	uint8_t nonceOdd[DIGEST_SIZE];
 	uint8_t lastNonceEven[DIGEST_SIZE]; /* nonceEven that the caller used */
-	uint8_t nonceEven[DIGEST_SIZE];     /* of the response */
+	uint8_t nonceEven[DIGEST_SIZE];     /* that the response will carry */
 	bool continueAuthSession;
 	uint8_t hmac[DIGEST_SIZE];
 	uint8_t kind;                /* enum auth_kind */
@@ -304,31 +308,35 @@ struct command {
 	struct transport *transport; /* it came through this transport session; NULL: plainly */
 
 	uint32_t handle[2];
-	struct key *key[2];       /* of HANDLE_KEY */
-	struct key_slot *slot[2]; /* NULL for the SRK */
-	struct reader in;         /* the parameters, whose shape was checked */
-	struct span params;       /* the same, whole */
-	size_t params_offset;     /* of the parameters in the command (transport encryption starts
-				     there) */
-	uint8_t in_digest[DIGEST_SIZE]; /* inParamDigest; valid if auth_count or audited */
+	struct key *key[2];             /* of HANDLE_KEY */
+	struct key_slot *slot[2];       /* NULL for the SRK */
+	struct reader in;               /* the parameters, whose shape was checked */
+	struct span params;             /* the same, whole */
+	uint8_t in_digest[DIGEST_SIZE]; /* inParamDigest */
 	bool audited;
 
 	unsigned auth_count;
 	struct auth auth[2];
 
 	struct writer out; /* the response's parameters */
+	bool has_out_digest;
+	uint8_t out_digest[DIGEST_SIZE]; /* outParamDigest, where it is not simply that of out */
 };
 
 /*
- * command_run: one command from bytes to response, also from within a transport session. response
- * has TPM_BUFFER_SIZE bytes. Returns the response's length.
+ * command_run: one command from bytes to response, also from within a transport session. room is
+ * the size of response, TPM_BUFFER_SIZE or less. Returns the response's length.
  */
 size_t command_run(struct tpm *tpm, unsigned locality, struct transport *transport,
-		   const uint8_t *cmd, size_t cmd_len, uint8_t *response);
+		   const uint8_t *cmd, size_t cmd_len, uint8_t *response, size_t room);
 
-/* command_shape: parses the header, handles and shape of a command without running it; for
- * ExecuteTransport. */
-TPM_RESULT command_parse(struct command *c, const uint8_t *cmd, size_t cmd_len);
+/* command_out_digest: outParamDigest of a success with these parameters. */
+void command_out_digest(const struct command *c, struct span params, uint8_t *digest);
+
+enum {
+	AUTH_IN_SIZE = 4 + DIGEST_SIZE + 1 + DIGEST_SIZE, /* handle, nonceOdd, continue, HMAC */
+	AUTH_OUT_SIZE = DIGEST_SIZE + 1 + DIGEST_SIZE,    /* nonceEven, continue, HMAC */
+};
 
 /* ---- Entities and authorization (authorization.c) ---- */
 
@@ -352,6 +360,9 @@ struct entity entity_data(const uint8_t *secret);
  * Handlers call it for AUTH_HANDLER.
  */
 TPM_RESULT auth_verify(struct command *c, unsigned i, struct entity entity);
+
+/* auth_hmac_fits: whether the HMAC of authorization i is one of its secret over in_digest. */
+bool auth_hmac_fits(const struct command *c, unsigned i);
 
 /*
  * auth_decrypt: ADIP. The AuthData that the caller encrypted for session auth[i], which must be
@@ -518,10 +529,15 @@ void nv_owner_clear(struct tpm *tpm);         /* deletes what goes with the owne
 struct counter *counter_find(struct tpm *tpm, uint32_t id);
 void counters_owner_clear(struct tpm *tpm);
 
+/* ticks.c: microseconds since tick_start; TPM_CURRENT_TICKS [Part 2, 15.1] of that moment. */
+enum { CURRENT_TICKS_SIZE = 2 + 8 + 2 + DIGEST_SIZE };
+uint64_t ticks_now(const struct tpm *tpm);
+void ticks_write(const struct tpm *tpm, uint64_t ticks, struct writer *w);
+
 /* transport.c: transport_command: a command outside of the exclusive transport session ends that
  * session. */
 void transport_command(struct command *c);
-void transport_startup(struct tpm *tpm, uint16_t type);
+void transport_end_exclusive(struct tpm *tpm); /* if there is one */
 struct transport *transport_find(struct tpm *tpm, uint32_t handle);
 void transport_free(struct tpm *tpm, struct transport *t);
 

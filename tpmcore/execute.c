@@ -1,9 +1,5 @@
 #include "tpmcore/core.h"
 
-enum {
-	AUTH_TRAILER_SIZE = 4 + DIGEST_SIZE + 1 + DIGEST_SIZE
-}; /* handle, nonceOdd, continue, HMAC */
-
 /* The structures that a parameter of a command's row can be, spelled in simpler ones. */
 static const char *
 shape_of(char code)
@@ -61,7 +57,7 @@ auths_most(const struct ordinal *row)
 static bool
 auth_optional(uint8_t kind)
 {
-	return kind != AUTH_OWNER && kind != AUTH_HANDLER;
+	return kind != AUTH_OWNER && kind != AUTH_HANDLER && kind != AUTH_TRANSPORT;
 }
 
 static unsigned
@@ -83,8 +79,8 @@ read_auth(struct reader *r, struct auth *a)
 	reader_bytes(r, a->hmac, DIGEST_SIZE);
 }
 
-TPM_RESULT
-command_parse(struct command *c, const uint8_t *cmd, size_t cmd_len)
+static TPM_RESULT
+parse(struct command *c, const uint8_t *cmd, size_t cmd_len)
 {
 	struct reader r = reader_of(cmd, cmd_len);
 	uint16_t tag = reader_u16(&r);
@@ -104,12 +100,11 @@ command_parse(struct command *c, const uint8_t *cmd, size_t cmd_len)
 	for (unsigned i = 0; i < 2 && c->row->handles[i] != HANDLE_NONE; i++)
 		c->handle[i] = reader_u32(&r);
 
-	size_t trailer = c->auth_count * AUTH_TRAILER_SIZE;
+	size_t trailer = c->auth_count * AUTH_IN_SIZE;
 	if (r.failed || trailer > r.left)
 		return TPM_BAD_PARAM_SIZE;
 	c->in = reader_of(r.pos, r.left - trailer);
 	c->params = SPAN(r.pos, c->in.left);
-	c->params_offset = cmd_len - r.left;
 	if (strcmp(c->row->params, "*") != 0) {
 		struct reader shape = c->in;
 
@@ -184,23 +179,45 @@ needs_no_auth(const struct key *key, uint8_t kind)
 	       (kind == AUTH_KEY_PUBLIC && key->authDataUsage == TPM_AUTH_PRIV_USE_ONLY);
 }
 
+/* The rolling nonce of the session of an authorization; NULL once that is terminated. */
+static uint8_t *
+rolling_nonce(const struct auth *a)
+{
+	if (a->session && a->session->handle == a->handle)
+		return a->session->nonceEven;
+	if (a->transport && a->transport->handle == a->handle)
+		return a->transport->nonceEven;
+	return NULL;
+}
+
+static TPM_RESULT
+find_sessions(struct command *c)
+{
+	bool transport = c->row->auths[0] == AUTH_TRANSPORT || c->row->auths[1] == AUTH_TRANSPORT;
+
+	for (unsigned i = 0; i < c->auth_count; i++) {
+		struct auth *a = &c->auth[i];
+
+		if (transport && i == c->auth_count - 1)
+			a->transport = transport_find(c->tpm, a->handle);
+		else
+			a->session = session_find(c->tpm, a->handle);
+		if (!rolling_nonce(a))
+			return TPM_INVALID_AUTHHANDLE;
+		memcpy(a->lastNonceEven, rolling_nonce(a), DIGEST_SIZE);
+		/* Now, since after the handler there is no way to fail any more. */
+		if (tpm_random(c->tpm, a->nonceEven, DIGEST_SIZE) != TPM_SUCCESS)
+			return TPM_FAIL;
+	}
+	return TPM_SUCCESS;
+}
+
 static TPM_RESULT
 authorize(struct command *c)
 {
 	unsigned missing = auths_most(c->row) - c->auth_count;
 	unsigned next = 0;
 
-	for (unsigned i = 0; i < c->auth_count; i++) {
-		struct auth *a = &c->auth[i];
-
-		a->session = session_find(c->tpm, a->handle);
-		if (!a->session)
-			return TPM_INVALID_AUTHHANDLE;
-		memcpy(a->lastNonceEven, a->session->nonceEven, DIGEST_SIZE);
-		/* Now, since after the handler there is no way to fail any more. */
-		if (tpm_random(c->tpm, a->nonceEven, DIGEST_SIZE) != TPM_SUCCESS)
-			return TPM_FAIL;
-	}
 	for (unsigned i = 0; i < auths_most(c->row); i++) {
 		uint8_t kind = c->row->auths[i];
 		struct key *key = kind == AUTH_SRK ? &c->tpm->permanent.srk : c->key[i];
@@ -228,34 +245,52 @@ authorize(struct command *c)
 	return TPM_SUCCESS;
 }
 
+static void
+terminate_session(struct command *c, struct auth *a)
+{
+	if (!rolling_nonce(a))
+		return;
+	if (a->transport)
+		transport_free(c->tpm, a->transport);
+	else
+		session_terminate(a->session);
+}
+
+void
+command_out_digest(const struct command *c, struct span params, uint8_t *digest)
+{
+	uint8_t head[8];
+	struct writer w = writer_of(head, sizeof(head));
+
+	writer_u32(&w, TPM_SUCCESS);
+	writer_u32(&w, c->row->ordinal);
+	crypto_sha1(digest, SPANS(SPAN(head, sizeof(head)), params));
+}
+
 /* Appends the response's authorizations to out, whose parameters begin at params_at. */
 static void
 authorize_response(struct command *c, struct writer *out, size_t params_at)
 {
-	uint8_t digest[DIGEST_SIZE];
-	uint8_t head[8] = { 0 };
-	struct writer w = writer_of(head + 4, 4);
 	size_t digest_at = params_at + 4u * c->row->out_handles;
 
-	writer_u32(&w, c->row->ordinal);
-	crypto_sha1(digest, SPANS(SPAN(head, sizeof(head)),
-				  SPAN(out->buf + digest_at, out->len - digest_at)));
+	if (!c->has_out_digest)
+		command_out_digest(c, SPAN(out->buf + digest_at, out->len - digest_at),
+				   c->out_digest);
 	for (unsigned i = 0; i < c->auth_count; i++) {
 		struct auth *a = &c->auth[i];
-		uint8_t hmac[DIGEST_SIZE];
-		bool alive = a->session && a->session->handle == a->handle;
-		uint8_t cont = a->continueAuthSession && alive;
+		uint8_t hmac[DIGEST_SIZE], *rolling = rolling_nonce(a);
+		uint8_t cont = a->continueAuthSession && rolling;
 
 		crypto_hmac(hmac, a->secret, DIGEST_SIZE,
-			    SPANS(SPAN(digest, DIGEST_SIZE), SPAN(a->nonceEven, DIGEST_SIZE),
+			    SPANS(SPAN(c->out_digest, DIGEST_SIZE), SPAN(a->nonceEven, DIGEST_SIZE),
 				  SPAN(a->nonceOdd, DIGEST_SIZE), SPAN(&cont, 1)));
 		writer_bytes(out, a->nonceEven, DIGEST_SIZE);
 		writer_u8(out, cont);
 		writer_bytes(out, hmac, DIGEST_SIZE);
 		if (cont)
-			memcpy(a->session->nonceEven, a->nonceEven, DIGEST_SIZE);
-		else if (alive)
-			session_terminate(a->session);
+			memcpy(rolling, a->nonceEven, DIGEST_SIZE);
+		else
+			terminate_session(c, a);
 	}
 }
 
@@ -264,15 +299,14 @@ static void
 terminate_sessions(struct command *c, TPM_RESULT rc)
 {
 	for (unsigned i = 0; i < c->auth_count && rc < TPM_RETRY; i++)
-		if (c->auth[i].session && c->auth[i].session->handle == c->auth[i].handle)
-			session_terminate(c->auth[i].session);
+		terminate_session(c, &c->auth[i]);
 }
 
 static TPM_RESULT
 execute(struct command *c, const uint8_t *cmd, size_t cmd_len)
 {
 	struct tpm *tpm = c->tpm;
-	TPM_RESULT rc = command_parse(c, cmd, cmd_len);
+	TPM_RESULT rc = parse(c, cmd, cmd_len);
 
 	if (rc)
 		return rc;
@@ -282,13 +316,12 @@ execute(struct command *c, const uint8_t *cmd, size_t cmd_len)
 		tpm->stany.hash = HASH_NONE;
 	transport_command(c);
 	c->audited = audit_status(tpm, c->row->ordinal);
-	if (c->auth_count > 0 || c->audited)
-		crypto_sha1(c->in_digest, SPANS(SPAN(cmd + 6, 4), c->params));
+	crypto_sha1(c->in_digest, SPANS(SPAN(cmd + 6, 4), c->params));
 	if (c->auth_count > 0 || !(c->row->attributes & PURE))
 		tpm->changed |= TPM_CHANGED_VOLATILE;
 	if ((rc = resolve_handles(c)) != TPM_SUCCESS)
 		return rc;
-	if ((rc = authorize(c)) == TPM_SUCCESS) {
+	if ((rc = find_sessions(c)) == TPM_SUCCESS && (rc = authorize(c)) == TPM_SUCCESS) {
 		rc = c->row->handler(c);
 		if (rc == TPM_SUCCESS && c->out.failed)
 			rc = TPM_SIZE;
@@ -302,14 +335,14 @@ execute(struct command *c, const uint8_t *cmd, size_t cmd_len)
 
 size_t
 command_run(struct tpm *tpm, unsigned locality, struct transport *transport, const uint8_t *cmd,
-	    size_t cmd_len, uint8_t *response)
+	    size_t cmd_len, uint8_t *response, size_t room)
 {
 	struct command c = { .tpm = tpm, .locality = locality, .transport = transport };
-	struct writer out = writer_of(response, TPM_BUFFER_SIZE);
+	struct writer out = writer_of(response, room);
 
 	writer_reserve(&out, TPM_HEADER_SIZE);
 	/* The response authorizations must fit behind whatever the handler writes. */
-	c.out = writer_of(response + out.len, TPM_BUFFER_SIZE - out.len - 2 * AUTH_TRAILER_SIZE);
+	c.out = writer_of(response + out.len, room - out.len - 2 * AUTH_OUT_SIZE);
 	TPM_RESULT rc = execute(&c, cmd, cmd_len);
 	if (c.audited)
 		rc = audit_command(&c, rc);
@@ -334,7 +367,7 @@ tpm_execute(struct tpm *tpm, unsigned locality, const uint8_t *cmd, size_t cmd_l
 	    uint8_t *response, size_t *response_len)
 {
 	tpm->changed = 0;
-	*response_len = command_run(tpm, locality, NULL, cmd, cmd_len, response);
+	*response_len = command_run(tpm, locality, NULL, cmd, cmd_len, response, TPM_BUFFER_SIZE);
 	return tpm->changed;
 }
 

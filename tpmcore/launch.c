@@ -6,7 +6,7 @@ tpm_hash_start(struct tpm *tpm, unsigned *changes)
 {
 	if (tpm->stany.postInitialise)
 		return TPM_INVALID_POSTINIT;
-	transport_startup(tpm, TPM_ST_CLEAR);
+	transport_end_exclusive(tpm);
 	memset(tpm->stclear.pcr[17], 0, 6 * DIGEST_SIZE);
 	tpm->stany.TOSPresent = true;
 	tpm->stany.hash = HASH_LAUNCH;

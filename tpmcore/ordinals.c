@@ -9,33 +9,35 @@
 		.duration = DURATION_##duration_, .params = params_, __VA_ARGS__                   \
 	}
 
-#define NO_HANDLE       HANDLE_NONE
-#define KEY             HANDLE_KEY
-#define KEY_KEY         HANDLE_KEY, HANDLE_KEY
-#define RAW             HANDLE_RAW
-#define NO_AUTH         AUTH_NONE
-#define OWNER           AUTH_OWNER
-#define OWNER_OR_NONE   AUTH_OWNER_OR_NONE
-#define HANDLER         AUTH_HANDLER
-#define HANDLER_OR_NONE AUTH_HANDLER_OR_NONE
-#define BY_KEY          AUTH_KEY
-#define BY_KEY_PUBLIC   AUTH_KEY_PUBLIC
-#define BY_KEYS         AUTH_KEY, AUTH_KEY
-#define BY_KEY_HANDLER  AUTH_KEY, AUTH_HANDLER
-#define BY_KEY_OWNER    AUTH_KEY, AUTH_OWNER
-#define SRK_OWNER       AUTH_SRK, AUTH_OWNER
-#define WHEN_OFF        (WHEN_DISABLED | WHEN_DEACTIVATED)
-#define OWNER_MAY(name) .owner_permission = TPM_DELEGATE_##name
-#define KEY_MAY(name)   .key_permission = TPM_KEY_DELEGATE_##name
+#define NO_HANDLE        HANDLE_NONE
+#define KEY              HANDLE_KEY
+#define KEY_KEY          HANDLE_KEY, HANDLE_KEY
+#define RAW              HANDLE_RAW
+#define NO_AUTH          AUTH_NONE
+#define OWNER            AUTH_OWNER
+#define OWNER_OR_NONE    AUTH_OWNER_OR_NONE
+#define HANDLER          AUTH_HANDLER
+#define HANDLER_OR_NONE  AUTH_HANDLER_OR_NONE
+#define BY_KEY           AUTH_KEY
+#define BY_KEY_PUBLIC    AUTH_KEY_PUBLIC
+#define BY_KEYS          AUTH_KEY, AUTH_KEY
+#define BY_KEY_HANDLER   AUTH_KEY, AUTH_HANDLER
+#define BY_KEY_TRANSPORT AUTH_KEY, AUTH_TRANSPORT
+#define BY_TRANSPORT     AUTH_TRANSPORT
+#define BY_KEY_OWNER     AUTH_KEY, AUTH_OWNER
+#define SRK_OWNER        AUTH_SRK, AUTH_OWNER
+#define WHEN_OFF         (WHEN_DISABLED | WHEN_DEACTIVATED)
+#define OWNER_MAY(name)  .owner_permission = TPM_DELEGATE_##name
+#define KEY_MAY(name)    .key_permission = TPM_KEY_DELEGATE_##name
 
 /* Every command, in the order of TPM Main Part 3. core.h says what a row declares. */
 /* clang-format off */
 static const struct ordinal table[] = {
 	/* Admin startup and state (3) */
 	CMD(TPM, Startup, NO_HANDLE, NO_AUTH, SHORT, "2",
-	    .attributes = WHEN_OFF | KEEPS_SAVED | WHEN_FAILED | WHEN_POSTINIT | NO_TRANSPORT | AUDIT_NEVER),
+	    .attributes = WHEN_OFF | KEEPS_SAVED | WHEN_FAILED | WHEN_POSTINIT | AUDIT_NEVER),
 	CMD(TPM, Init, NO_HANDLE, NO_AUTH, SHORT, "",
-	    .attributes = WHEN_OFF | KEEPS_SAVED | WHEN_FAILED | WHEN_POSTINIT | NO_TRANSPORT | AUDIT_NEVER),
+	    .attributes = WHEN_OFF | KEEPS_SAVED | WHEN_FAILED | WHEN_POSTINIT | AUDIT_NEVER),
 	CMD(TPM, SaveState, NO_HANDLE, NO_AUTH, MEDIUM, "",
 	    .attributes = WHEN_OFF | KEEPS_SAVED | NO_TRANSPORT),
 
@@ -184,9 +186,12 @@ static const struct ordinal table[] = {
 	    KEY_MAY(ChangeAuthAsymFinish)),
 
 	/* Authorization sessions (18) */
-	CMD(TPM, OIAP, NO_HANDLE, NO_AUTH, SHORT, "", .attributes = WHEN_OFF),
-	CMD(TPM, OSAP, NO_HANDLE, NO_AUTH, SHORT, "24d", .attributes = WHEN_OFF | NEEDS_OWNER),
-	CMD(TPM, DSAP, NO_HANDLE, NO_AUTH, SHORT, "24ds", .attributes = WHEN_OFF | NEEDS_OWNER),
+	CMD(TPM, OIAP, NO_HANDLE, NO_AUTH, SHORT, "",
+	    .attributes = WHEN_OFF | NO_TRANSPORT_DATA),
+	CMD(TPM, OSAP, NO_HANDLE, NO_AUTH, SHORT, "24d",
+	    .attributes = WHEN_OFF | NEEDS_OWNER | NO_TRANSPORT_DATA),
+	CMD(TPM, DSAP, NO_HANDLE, NO_AUTH, SHORT, "24ds",
+	    .attributes = WHEN_OFF | NEEDS_OWNER | NO_TRANSPORT_DATA),
 	CMD(TPM, SetOwnerPointer, NO_HANDLE, NO_AUTH, SHORT, "24", .attributes = NEEDS_OWNER),
 
 	/* Delegation (19) */
@@ -217,7 +222,7 @@ static const struct ordinal table[] = {
 	/* Session management (21) */
 	CMD(TPM, KeyControlOwner, KEY, OWNER, SHORT, "P4b", .attributes = IGNORES_PCR),
 	CMD(TPM, SaveContext, RAW, NO_AUTH, SHORT, "4L", .attributes = NEEDS_OWNER),
-	CMD(TPM, LoadContext, NO_HANDLE, NO_AUTH, SHORT, "4bs"),
+	CMD(TPM, LoadContext, RAW, NO_AUTH, SHORT, "bs", .out_handles = 1),
 	CMD(TPM, FlushSpecific, RAW, NO_AUTH, SHORT, "4", .attributes = WHEN_OFF),
 
 	/* Timing ticks (23) */
@@ -227,9 +232,9 @@ static const struct ordinal table[] = {
 	/* Transport sessions (24) */
 	CMD(TPM, EstablishTransport, RAW, HANDLER_OR_NONE, MEDIUM, "2442s", .out_handles = 1,
 	    .attributes = NO_TRANSPORT, KEY_MAY(EstablishTransport)),
-	CMD(TPM, ExecuteTransport, NO_HANDLE, HANDLER, LONG, "s",
-	    .attributes = NO_TRANSPORT | NEEDS_OWNER),
-	CMD(TPM, ReleaseTransportSigned, KEY, BY_KEY_HANDLER, MEDIUM, "d",
+	CMD(TPM, ExecuteTransport, NO_HANDLE, BY_TRANSPORT, LONG, "s",
+	    .attributes = NO_TRANSPORT | NEEDS_OWNER | KEEPS_SHA1),
+	CMD(TPM, ReleaseTransportSigned, KEY, BY_KEY_TRANSPORT, MEDIUM, "d",
 	    .attributes = NO_TRANSPORT, KEY_MAY(ReleaseTransportSigned)),
 
 	/* Monotonic counter (25) */
@@ -247,9 +252,9 @@ static const struct ordinal table[] = {
 	CMD(TPM, EvictKey, KEY, NO_AUTH, SHORT, "", .attributes = IGNORES_PCR),
 	CMD(TPM, Terminate_Handle, RAW, NO_AUTH, SHORT, "", .attributes = WHEN_OFF),
 	CMD(TPM, SaveKeyContext, KEY, NO_AUTH, SHORT, "", .attributes = IGNORES_PCR),
-	CMD(TPM, LoadKeyContext, NO_HANDLE, NO_AUTH, SHORT, "s"),
+	CMD(TPM, LoadKeyContext, NO_HANDLE, NO_AUTH, SHORT, "s", .out_handles = 1),
 	CMD(TPM, SaveAuthContext, RAW, NO_AUTH, SHORT, ""),
-	CMD(TPM, LoadAuthContext, NO_HANDLE, NO_AUTH, SHORT, "s"),
+	CMD(TPM, LoadAuthContext, NO_HANDLE, NO_AUTH, SHORT, "s", .out_handles = 1),
 	CMD(TPM, DirWriteAuth, NO_HANDLE, OWNER, SHORT, "4d", OWNER_MAY(DirWriteAuth)),
 	CMD(TPM, DirRead, NO_HANDLE, NO_AUTH, SHORT, "4", .attributes = PURE),
 	CMD(TPM, Reset, NO_HANDLE, NO_AUTH, SHORT, "", .attributes = WHEN_OFF),

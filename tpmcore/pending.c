@@ -38,17 +38,6 @@ delegation_owner_clear(struct tpm *tpm)
 {
 	(void)tpm;
 }
-void
-transport_command(struct command *c)
-{
-	(void)c;
-}
-void
-transport_startup(struct tpm *tpm, uint16_t type)
-{
-	(void)tpm;
-	(void)type;
-}
 TPM_RESULT
 dictionary_check(struct tpm *tpm)
 {
@@ -100,4 +89,17 @@ nv_available(const struct tpm *tpm)
 {
 	(void)tpm;
 	return MAX_NV_BYTES;
+}
+uint64_t
+ticks_now(const struct tpm *tpm)
+{
+	return tpm->platform.now(tpm->platform.ctx) - tpm->stany.tick_start;
+}
+void
+ticks_write(const struct tpm *tpm, uint64_t ticks, struct writer *w)
+{
+	writer_u16(w, TPM_TAG_CURRENT_TICKS);
+	writer_u64(w, ticks);
+	writer_u16(w, 1);
+	writer_bytes(w, tpm->stany.tickNonce, DIGEST_SIZE);
 }

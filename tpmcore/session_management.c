@@ -80,16 +80,24 @@ context_count(struct tpm *tpm, uint32_t *count)
 	return TPM_NOCONTEXTSPACE;
 }
 
+/* The place of a saved session in contextList; NULL: it is not, or no longer, to be loaded. */
+static uint32_t *
+context_place(struct tpm *tpm, uint32_t contextCount)
+{
+	for (unsigned i = 0; i < MAX_CONTEXTS && contextCount != 0; i++)
+		if (tpm->stany.contextList[i] == contextCount)
+			return &tpm->stany.contextList[i];
+	return NULL;
+}
+
 bool
 context_forget(struct tpm *tpm, uint32_t contextCount)
 {
-	for (unsigned i = 0; i < MAX_CONTEXTS; i++) {
-		if (contextCount == 0 || tpm->stany.contextList[i] != contextCount)
-			continue;
-		tpm->stany.contextList[i] = 0;
-		return true;
-	}
-	return false;
+	uint32_t *place = context_place(tpm, contextCount);
+
+	if (place)
+		*place = 0;
+	return place;
 }
 
 TPM_RESULT
@@ -103,8 +111,7 @@ context_save(struct command *c, uint32_t type, uint32_t handle, const uint8_t *l
 	struct writer w = writer_of(buf, sizeof(buf));
 	TPM_RESULT rc;
 
-	/* A command cannot take away the transport session that carries it. */
-	if (!slot || slot == c->transport)
+	if (!slot)
 		return TPM_INVALID_RESOURCE;
 	if (type == TPM_RT_KEY && ((struct key_slot *)slot)->ownerEvict)
 		return TPM_OWNER_CONTROL;
@@ -151,7 +158,8 @@ context_open(struct tpm *tpm, struct reader blob, struct context *b, void *copy)
 	struct marshal m = { .r = &r };
 	marshal_tag(&m, TPM_TAG_CONTEXT_SENSITIVE);
 	const uint8_t *nonce = reader_view(&r, DIGEST_SIZE);
-	bool fresh = nonce && crypto_equal(nonce, context_nonce(tpm, res), DIGEST_SIZE);
+	bool fresh = nonce && crypto_equal(nonce, context_nonce(tpm, res), DIGEST_SIZE) &&
+		     (!res->session || context_place(tpm, b->contextCount));
 	reader_u32(&r);
 	resource_marshal(&m, res, copy);
 	crypto_wipe(buf, sizeof(buf));
@@ -205,10 +213,9 @@ context_load(struct command *c, struct reader blob, const uint32_t *entity, bool
 		rc = TPM_BAD_HANDLE;
 	else if (!slot)
 		rc = r->full;
-	else if (r->session && !context_forget(tpm, b.contextCount))
-		rc = TPM_BADCONTEXT;
 	if (rc)
 		goto out;
+	context_forget(tpm, b.contextCount);
 	memcpy(slot, &copy, r->size);
 	*(uint32_t *)slot = taken ? resource_new_handle(tpm, r) : b.handle;
 	writer_u32(&c->out, *(uint32_t *)slot);
@@ -263,8 +270,7 @@ tpm_SaveContext(struct command *c)
 TPM_RESULT
 tpm_LoadContext(struct command *c)
 {
-	uint32_t entity = reader_u32(&c->in);
 	bool keepHandle = reader_u8(&c->in) != 0;
 
-	return context_load(c, reader_sized(&c->in), &entity, keepHandle);
+	return context_load(c, reader_sized(&c->in), &c->handle[0], keepHandle);
 }

@@ -59,7 +59,6 @@ tpm_Startup(struct command *c)
 		startup_clear(tpm);
 	if (type == TPM_ST_DEACTIVATED)
 		STCLEAR_FLAG(tpm, DEACTIVATED) = true;
-	transport_startup(tpm, type);
 	saved_state_drop(tpm);
 	tpm->stany.postInitialise = false;
 	return rc;
