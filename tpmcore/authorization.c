@@ -124,6 +124,8 @@ auth_verify(struct command *c, unsigned i, struct entity entity)
 			return rc;
 		memcpy(a->secret, entity.secret, DIGEST_SIZE);
 	} else {
+		if (entity.type == TPM_ET_DATA)
+			return TPM_BAD_MODE;
 		if (!session_speaks_for(s, &entity))
 			return i == 0 ? TPM_AUTHFAIL : TPM_AUTH2FAIL;
 		rc =
@@ -145,8 +147,10 @@ auth_decrypt(struct command *c, unsigned i, bool nonce_odd, const uint8_t *encry
 	const uint8_t *nonce = nonce_odd ? a->nonceOdd : a->lastNonceEven;
 	uint8_t pad[DIGEST_SIZE];
 
-	if (i >= c->auth_count || a->session->protocol == TPM_PID_OIAP)
-		return i == 0 ? TPM_AUTHFAIL : TPM_AUTH2FAIL;
+	if (i >= c->auth_count)
+		return TPM_AUTHFAIL;
+	if (a->session->protocol == TPM_PID_OIAP)
+		return TPM_BAD_MODE;
 	/* AuthData is inserted once per session [Part 1, 13.5]. */
 	a->continueAuthSession = false;
 	if (a->session->encryption == TPM_ET_AES)

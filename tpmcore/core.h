@@ -252,6 +252,7 @@ enum {
 	AUDIT_NEVER = 1 << 7,        /* cannot be audited */
 	AUDIT_DEFAULT = 1 << 8,      /* audited until TPM_SetOrdinalAuditStatus */
 	PURE = 1 << 9, /* changes nothing, not even volatile state, when it has no session */
+	INSERTS_AUTH = 1 << 13, /* new AuthData comes encrypted by the first session: never OIAP */
 	IGNORES_PCR = 1 << 12, /* its keys may be bound to other PCR values than the present ones */
 	KEEPS_SAVED = 1 << 11, /* what TPM_SaveState kept stays valid */
 	KEEPS_SHA1 = 1 << 10,  /* part of a SHA-1 thread; any other command ends the thread */
@@ -393,6 +394,8 @@ void session_terminate_all(struct tpm *tpm);
 /* key_find: the key of a handle, TPM_KH_SRK included; *slot is NULL for the SRK. NULL: no such key.
  */
 struct key *key_find(struct tpm *tpm, uint32_t handle, struct key_slot **slot);
+/* key_not_found: what a handle that is none of ours is answered. */
+TPM_RESULT key_not_found(uint32_t handle);
 /* key_slot_new: a free slot with a new handle; NULL: TPM_NOSPACE. The key is zero. */
 struct key_slot *key_slot_new(struct tpm *tpm);
 void key_slot_free(struct key_slot *slot);

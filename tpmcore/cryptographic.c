@@ -2,8 +2,8 @@
 #include "tpmcore/commands.h"
 
 enum {
-	SHA1_MAX_BYTES = TPM_BUFFER_SIZE - 64, /* of one TPM_SHA1Update */
-	RANDOM_MAX = TPM_BUFFER_SIZE - 128,    /* of one TPM_GetRandom */
+	SHA1_MAX_BYTES = TPM_BUFFER_SIZE - 64,              /* of one TPM_SHA1Update */
+	RANDOM_MAX = TPM_BUFFER_SIZE - TPM_HEADER_SIZE - 4, /* of one TPM_GetRandom */
 };
 
 TPM_RESULT
@@ -36,11 +36,13 @@ sha1_complete(struct command *c, uint8_t *digest)
 {
 	struct reader hashData = reader_sized(&c->in);
 
-	if (c->tpm->stany.hash != HASH_SHA1)
-		return TPM_SHA_THREAD;
+	bool running = c->tpm->stany.hash == HASH_SHA1;
+
 	c->tpm->stany.hash = HASH_NONE;
 	if (hashData.left > 64)
 		return TPM_SHA_ERROR;
+	if (!running)
+		return TPM_SHA_THREAD;
 	crypto_sha1_update(&c->tpm->stany.sha1, hashData.pos, hashData.left);
 	crypto_sha1_final(&c->tpm->stany.sha1, digest);
 	return TPM_SUCCESS;

@@ -162,7 +162,7 @@ resolve_handles(struct command *c)
 			continue;
 		c->key[i] = key_find(c->tpm, c->handle[i], &c->slot[i]);
 		if (!c->key[i])
-			return TPM_INVALID_KEYHANDLE;
+			return key_not_found(c->handle[i]);
 		TPM_RESULT rc =
 		    c->row->attributes & IGNORES_PCR ? TPM_SUCCESS : key_check_pcr(c, c->key[i]);
 		if (rc)
@@ -204,6 +204,9 @@ find_sessions(struct command *c)
 			a->session = session_find(c->tpm, a->handle);
 		if (!rolling_nonce(a))
 			return TPM_INVALID_AUTHHANDLE;
+		if (i == 0 && c->row->attributes & INSERTS_AUTH &&
+		    a->session->protocol == TPM_PID_OIAP)
+			return TPM_BAD_MODE;
 		memcpy(a->lastNonceEven, rolling_nonce(a), DIGEST_SIZE);
 		/* Now, since after the handler there is no way to fail any more. */
 		if (tpm_random(c->tpm, a->nonceEven, DIGEST_SIZE) != TPM_SUCCESS)
@@ -312,6 +315,8 @@ execute(struct command *c, const uint8_t *cmd, size_t cmd_len)
 		return rc;
 	if ((rc = check_state(c)) != TPM_SUCCESS)
 		return rc;
+	/* The response authorizations must fit behind whatever the handler writes. */
+	c->out.size -= c->auth_count * AUTH_OUT_SIZE;
 	if (!(c->row->attributes & KEEPS_SHA1))
 		tpm->stany.hash = HASH_NONE;
 	transport_command(c);
@@ -341,8 +346,7 @@ command_run(struct tpm *tpm, unsigned locality, struct transport *transport, con
 	struct writer out = writer_of(response, room);
 
 	writer_reserve(&out, TPM_HEADER_SIZE);
-	/* The response authorizations must fit behind whatever the handler writes. */
-	c.out = writer_of(response + out.len, room - out.len - 2 * AUTH_OUT_SIZE);
+	c.out = writer_of(response + out.len, room - out.len);
 	TPM_RESULT rc = execute(&c, cmd, cmd_len);
 	if (c.audited)
 		rc = audit_command(&c, rc);

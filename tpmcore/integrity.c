@@ -99,12 +99,10 @@ tpm_PCR_Reset(struct command *c)
 static TPM_RESULT
 check_quote_key(const struct key *key)
 {
-	if (!key_can_sign(key))
-		return TPM_INVALID_KEYUSAGE;
 	if (key->parms.sigScheme != TPM_SS_RSASSAPKCS1v15_SHA1 &&
 	    key->parms.sigScheme != TPM_SS_RSASSAPKCS1v15_INFO)
 		return TPM_INAPPROPRIATE_SIG;
-	return TPM_SUCCESS;
+	return key_can_sign(key) ? TPM_SUCCESS : TPM_INVALID_KEYUSAGE;
 }
 
 TPM_RESULT

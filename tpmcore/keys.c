@@ -19,6 +19,15 @@ key_find(struct tpm *tpm, uint32_t handle, struct key_slot **slot)
 	return NULL;
 }
 
+TPM_RESULT
+key_not_found(uint32_t handle)
+{
+	if (handle == TPM_KH_EK)
+		return TPM_KEYNOTFOUND;
+	return handle > TPM_KH_SRK && handle < TPM_KH_EK ? TPM_INVALID_RESOURCE
+							 : TPM_INVALID_KEYHANDLE;
+}
+
 static bool
 key_handle_in_use(struct tpm *tpm, uint32_t handle)
 {

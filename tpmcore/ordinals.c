@@ -101,16 +101,16 @@ static const struct ordinal table[] = {
 	CMD(TPM, ResetLockValue, NO_HANDLE, OWNER, SHORT, "", OWNER_MAY(ResetLockValue)),
 
 	/* Storage functions (10) */
-	CMD(TPM, Seal, KEY, BY_KEY, MEDIUM, "dss", KEY_MAY(Seal)),
+	CMD(TPM, Seal, KEY, BY_KEY, MEDIUM, "dss", .attributes = INSERTS_AUTH, KEY_MAY(Seal)),
 	CMD(TPM, Unseal, KEY, BY_KEY_HANDLER, MEDIUM, "S", KEY_MAY(Unseal)),
 	CMD(TPM, UnBind, KEY, BY_KEY, MEDIUM, "s", KEY_MAY(UnBind)),
-	CMD(TPM, CreateWrapKey, KEY, BY_KEY, LONG, "ddk", .attributes = AUDIT_DEFAULT,
+	CMD(TPM, CreateWrapKey, KEY, BY_KEY, LONG, "ddk", .attributes = INSERTS_AUTH | AUDIT_DEFAULT,
 	    KEY_MAY(CreateWrapKey)),
 	CMD(TPM, LoadKey, KEY, BY_KEY, MEDIUM, "k", .out_handles = 1, KEY_MAY(LoadKey)),
 	CMD(TPM, LoadKey2, KEY, BY_KEY, MEDIUM, "k", .out_handles = 1, KEY_MAY(LoadKey2)),
 	CMD(TPM, GetPubKey, KEY, BY_KEY_PUBLIC, SHORT, "", .attributes = IGNORES_PCR,
 	    KEY_MAY(GetPubKey)),
-	CMD(TPM, Sealx, KEY, BY_KEY, MEDIUM, "dss", KEY_MAY(Sealx)),
+	CMD(TPM, Sealx, KEY, BY_KEY, MEDIUM, "dss", .attributes = INSERTS_AUTH, KEY_MAY(Sealx)),
 
 	/* Key migration (11) */
 	CMD(TPM, CreateMigrationBlob, KEY, BY_KEY_HANDLER, MEDIUM, "2P2ds",
@@ -122,7 +122,8 @@ static const struct ordinal table[] = {
 	CMD(TPM, MigrateKey, KEY, BY_KEY, MEDIUM, "Ps", KEY_MAY(MigrateKey)),
 	CMD(TPM, CMK_SetRestrictions, NO_HANDLE, OWNER, SHORT, "4"),
 	CMD(TPM, CMK_ApproveMA, NO_HANDLE, OWNER, SHORT, "d", OWNER_MAY(CMK_ApproveMA)),
-	CMD(TPM, CMK_CreateKey, KEY, BY_KEY, LONG, "dkdd", KEY_MAY(CMK_CreateKey)),
+	CMD(TPM, CMK_CreateKey, KEY, BY_KEY, LONG, "dkdd", .attributes = INSERTS_AUTH,
+	    KEY_MAY(CMK_CreateKey)),
 	CMD(TPM, CMK_CreateTicket, NO_HANDLE, OWNER, MEDIUM, "Pds", OWNER_MAY(CMK_CreateTicket)),
 	CMD(TPM, CMK_CreateBlob, KEY, BY_KEY, MEDIUM, "2P2ddssss", KEY_MAY(CMK_CreateBlob)),
 	CMD(TPM, CMK_ConvertMigration, KEY, BY_KEY, MEDIUM, "ddddkss",
@@ -179,8 +180,10 @@ static const struct ordinal table[] = {
 	CMD(TPM, Quote2, KEY, BY_KEY, MEDIUM, "dpb", KEY_MAY(Quote2)),
 
 	/* Changing AuthData (17) */
-	CMD(TPM, ChangeAuth, KEY, BY_KEY_HANDLER, MEDIUM, "2d2s", KEY_MAY(ChangeAuth)),
-	CMD(TPM, ChangeAuthOwner, NO_HANDLE, OWNER, SHORT, "2d2", .attributes = AUDIT_DEFAULT),
+	CMD(TPM, ChangeAuth, KEY, BY_KEY_HANDLER, MEDIUM, "2d2s", .attributes = INSERTS_AUTH,
+	    KEY_MAY(ChangeAuth)),
+	CMD(TPM, ChangeAuthOwner, NO_HANDLE, OWNER, SHORT, "2d2",
+	    .attributes = INSERTS_AUTH | AUDIT_DEFAULT),
 	CMD(TPM, ChangeAuthAsymStart, KEY, BY_KEY, LONG, "dK", KEY_MAY(ChangeAuthAsymStart)),
 	CMD(TPM, ChangeAuthAsymFinish, KEY_KEY, BY_KEY, MEDIUM, "2dss",
 	    KEY_MAY(ChangeAuthAsymFinish)),
@@ -197,9 +200,9 @@ static const struct ordinal table[] = {
 	/* Delegation (19) */
 	CMD(TPM, Delegate_Manage, NO_HANDLE, OWNER_OR_NONE, SHORT, "44s",
 	    OWNER_MAY(DelegateManage)),
-	CMD(TPM, Delegate_CreateKeyDelegation, KEY, BY_KEY, SHORT, "Dd",
+	CMD(TPM, Delegate_CreateKeyDelegation, KEY, BY_KEY, SHORT, "Dd", .attributes = INSERTS_AUTH,
 	    KEY_MAY(CreateKeyDelegation)),
-	CMD(TPM, Delegate_CreateOwnerDelegation, NO_HANDLE, OWNER, SHORT, "bDd",
+	CMD(TPM, Delegate_CreateOwnerDelegation, NO_HANDLE, OWNER, SHORT, "bDd", .attributes = INSERTS_AUTH,
 	    OWNER_MAY(Delegate_CreateOwnerDelegation)),
 	CMD(TPM, Delegate_LoadOwnerDelegation, NO_HANDLE, OWNER_OR_NONE, SHORT, "4s",
 	    OWNER_MAY(Delegate_LoadOwnerDelegation)),
@@ -238,7 +241,8 @@ static const struct ordinal table[] = {
 	    .attributes = NO_TRANSPORT, KEY_MAY(ReleaseTransportSigned)),
 
 	/* Monotonic counter (25) */
-	CMD(TPM, CreateCounter, NO_HANDLE, OWNER, SHORT, "d4", OWNER_MAY(CreateCounter)),
+	CMD(TPM, CreateCounter, NO_HANDLE, OWNER, SHORT, "d4", .attributes = INSERTS_AUTH,
+	    OWNER_MAY(CreateCounter)),
 	CMD(TPM, IncrementCounter, NO_HANDLE, HANDLER, SHORT, "4", .attributes = NEEDS_OWNER),
 	CMD(TPM, ReadCounter, NO_HANDLE, NO_AUTH, SHORT, "4", .attributes = PURE),
 	CMD(TPM, ReleaseCounter, NO_HANDLE, HANDLER, SHORT, "4"),

@@ -31,7 +31,7 @@ find_entity(struct tpm *tpm, uint8_t type, uint32_t value, struct entity *entity
 	case TPM_ET_KEYHANDLE:
 		key = key_find(tpm, type == TPM_ET_SRK ? TPM_KH_SRK : value, NULL);
 		if (!key)
-			return TPM_INVALID_KEYHANDLE;
+			return key_not_found(value);
 		*entity = entity_key(key);
 		return TPM_SUCCESS;
 	case TPM_ET_NV:
