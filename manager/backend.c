@@ -75,8 +75,9 @@ request_done(struct command *command, void *ctx)
 
 	if (request->done)
 		request->done(request->ctx, command->response, command->response_len);
+	command_delivered(command);
+	command_free(command);
 	free(request);
-	free(command);
 }
 
 static void
@@ -110,6 +111,7 @@ backend_submit(struct backend *backend, uint32_t instance, unsigned locality, co
 		.done = done,
 		.ctx = ctx,
 	};
+	command->backend = (unsigned)(backend - manager->backends->list);
 	command->locality = locality;
 	command->tag = request->tag;
 	command->task.run = submit_there;
@@ -158,22 +160,56 @@ backend_forget(struct backend_request *request)
 }
 
 /* "dev:PATH" is the kind "dev" with the argument PATH. */
+static const struct backend_ops *
+kind_of(const char *option)
+{
+	size_t len = strcspn(option, ":");
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (strlen(kinds[i]->name) == len && strncmp(kinds[i]->name, option, len) == 0)
+			return kinds[i];
+	}
+	return NULL;
+}
+
 static int
 backend_open(struct backend *backend, const char *option)
 {
+	const struct backend_ops *ops = kind_of(option);
 	const char *argument = strchr(option, ':');
-	size_t len = argument ? (size_t)(argument - option) : strlen(option);
 
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		if (strlen(kinds[i]->name) != len || strncmp(kinds[i]->name, option, len) != 0)
-			continue;
-		int rc = kinds[i]->open(backend, argument ? argument + 1 : NULL, &backend->state);
-		if (rc == 0)
-			backend->ops = kinds[i];
-		return rc;
+	if (!ops) {
+		log_error("back-end %s: there is none of this name", option);
+		return -EINVAL;
 	}
-	log_error("back-end %s: there is none of this name", option);
-	return -EINVAL;
+	int rc = ops->open(backend, argument ? argument + 1 : NULL, &backend->state);
+	if (rc == 0)
+		backend->ops = ops;
+	return rc;
+}
+
+bool
+backend_submits_again(const struct manager *manager, unsigned place)
+{
+	if (place >= manager->options->backend_count)
+		return false;
+	const struct backend_ops *ops = kind_of(manager->options->backends[place]);
+	return ops && !ops->deliver;
+}
+
+void
+backend_deliver(struct command *command, void *ctx)
+{
+	struct manager *manager = ctx;
+	const struct backend *backend = command->backend < manager->options->backend_count
+					    ? &manager->backends->list[command->backend]
+					    : NULL;
+
+	if (backend && backend->ops && backend->ops->deliver)
+		backend->ops->deliver(backend->state, command->instance, command->response,
+				      command->response_len);
+	command_delivered(command);
+	command_free(command);
 }
 
 struct backends *

@@ -39,8 +39,9 @@ struct exchange {
 };
 
 static void
-respond(struct stream_backend *stream, uint32_t instance, const uint8_t *response, size_t len)
+respond(void *state, uint32_t instance, const uint8_t *response, size_t len)
 {
+	struct stream_backend *stream = state;
 	uint8_t prefix[VTPM_INSTANCE_SIZE];
 	struct writer w = writer_of(prefix, sizeof(prefix));
 	struct evbuffer *out = channel_output(stream->out);
@@ -210,10 +211,12 @@ const struct backend_ops backend_fifo = {
 	.name = "fifo",
 	.open = open_pipes,
 	.close = stream_close,
+	.deliver = respond,
 };
 
 const struct backend_ops backend_dev = {
 	.name = "dev",
 	.open = open_device,
 	.close = stream_close,
+	.deliver = respond,
 };

@@ -28,6 +28,20 @@ command_new(uint32_t instance, uint32_t ordinal, const void *data, size_t len,
 	return command;
 }
 
+void
+command_free(struct command *command)
+{
+	record_unref(command->record);
+	free(command);
+}
+
+void
+command_delivered(const struct command *command)
+{
+	if (command->record)
+		record_answered(command->record, command->sequence);
+}
+
 static void
 call_done(struct task *task)
 {

@@ -12,6 +12,7 @@
 #include <vtpm/tpm12.h>
 
 #include "manager/listener.h"
+#include "manager/record.h"
 
 struct command {
 	struct task task;
@@ -30,18 +31,26 @@ struct command {
 	size_t response_len;
 	uint8_t response[TPM_BUFFER_SIZE]; /* of EXECUTE: always a well-formed TPM response */
 
-	uint64_t sequence; /* used by the instance listener */
+	/* Used by the instance listener. */
+	unsigned backend; /* its place in the options; of EXECUTE */
+	uint64_t sequence;
 	unsigned attempts;
+	struct record *record; /* where it is noted that the command is under way, or NULL */
 	struct command *next;
 };
 
 /*
  * command_new: a command with len bytes of data copied. done is called in the thread of origin, and
- * frees it with free(). NULL when memory is short or len over TPM_BUFFER_SIZE.
+ * frees it with command_free. NULL when memory is short or len over TPM_BUFFER_SIZE.
  */
 struct command *command_new(uint32_t instance, uint32_t ordinal, const void *data, size_t len,
 			    struct listener *origin,
 			    void (*done)(struct command *command, void *ctx), void *ctx);
+
+void command_free(struct command *command);
+
+/* command_delivered: its response has reached the front-end; to be called before command_free. */
+void command_delivered(const struct command *command);
 
 /* command_finish: sends it back to its origin, with the response it has. */
 void command_finish(struct command *command, uint32_t status);

@@ -118,6 +118,7 @@ rest(struct instance *instance)
 	event_del(instance->timer);
 	queue_flush(instance);
 	pipes_unlink(instance);
+	adopt_forget(instance);
 	if (instance->journal >= 0)
 		close(instance->journal);
 	instance->journal = -1;
@@ -196,6 +197,23 @@ exited(void *ctx, int status)
 	}
 }
 
+static int
+open_journal(struct instance *instance)
+{
+	char name[32];
+
+	if (instance->journal >= 0)
+		return 0;
+	snprintf(name, sizeof(name), "vtpm-journal-%u", instance->entry.id);
+	instance->journal = memfd_create(name, MFD_CLOEXEC);
+	if (instance->journal >= 0)
+		return 0;
+	int rc = -errno;
+	log_error("instance %u: cannot get memory for its journal: %s", instance->entry.id,
+		  strerror(-rc));
+	return rc;
+}
+
 /* The journal is there already if this is a restart; vtpmd then goes on where it was. */
 static int
 launch(struct instance *instance)
@@ -207,7 +225,7 @@ launch(struct instance *instance)
 		.args = { "vtpmd", "--run-dir", options->run_dir, "--log-level", options->log_level,
 			  info_startup_name(instance->startup),
 			  info_domain_name(instance->entry.domain_type), id },
-		.fds = { { instance->journal, VTPM_FDNAME_JOURNAL },
+		.fds = { { -1, VTPM_FDNAME_JOURNAL },
 			 { instance->sockets[SOCKET_IOEMU], VTPM_FDNAME_IOEMU },
 			 { instance->sockets[SOCKET_CTRL], VTPM_FDNAME_CTRL } },
 		.fd_count = instance->sockets[SOCKET_CTRL] >= 0 ? 3 : 1,
@@ -217,9 +235,12 @@ launch(struct instance *instance)
 	clock_gettime(CLOCK_MONOTONIC, &instance->began);
 	instance->run = ++instance->table->runs;
 	instance->chip_jobs = 0;
-	int rc = pipes_open(instance, true);
+	int rc = open_journal(instance);
+	if (rc == 0)
+		rc = pipes_open(instance);
 	if (rc < 0)
 		return rc;
+	plan.fds[0].fd = instance->journal;
 	rc = process_start(&instance->process, &plan, instance->table->base, exited, instance);
 	if (rc < 0) {
 		log_error("instance %u: cannot start %s: %s; see --vtpmd", instance->entry.id,
@@ -227,42 +248,30 @@ launch(struct instance *instance)
 		pipes_close(instance);
 		return rc;
 	}
+	adopt_note_process(instance);
 	instance->state = INFO_STARTING;
 	set_timer(instance, options->answer_seconds * 1000);
 	return 0;
 }
 
 /* Makes it ready for its first process. */
-static int
+static void
 begin(struct instance *instance, uint8_t startup)
 {
-	char name[32];
-
-	snprintf(name, sizeof(name), "vtpm-journal-%u", instance->entry.id);
-	instance->journal = memfd_create(name, MFD_CLOEXEC);
-	if (instance->journal < 0) {
-		log_error("instance %u: cannot get memory for its journal: %s", instance->entry.id,
-			  strerror(errno));
-		return -errno;
-	}
 	instance->startup = startup;
 	instance->opened = (uint64_t)time(NULL);
 	instance->restarts = 0;
 	instance->sequence = 0;
-	instance->answered = 0;
 	instance->why[0] = '\0';
 	sockets_watch(instance, false);
-	return 0;
 }
 
 /* 0 or a negative errno; then it rests as before. */
 static int
 start(struct instance *instance, uint8_t startup)
 {
-	int rc = begin(instance, startup);
-
-	if (rc == 0)
-		rc = launch(instance);
+	begin(instance, startup);
+	int rc = launch(instance);
 	if (rc < 0)
 		rest(instance);
 	return rc;
@@ -271,9 +280,40 @@ start(struct instance *instance, uint8_t startup)
 void
 instance_connected(struct instance *instance)
 {
-	if (begin(instance, VTPM_STARTUP_CLEAR) < 0)
-		instance->quick_deaths++;
+	begin(instance, VTPM_STARTUP_CLEAR);
 	start_after_pause(instance);
+}
+
+void
+instance_restart(struct instance *instance)
+{
+	begin(instance, instance->startup);
+	start_after_pause(instance);
+}
+
+int
+instance_take(struct instance *instance, pid_t pid, uint64_t start_time)
+{
+	clock_gettime(CLOCK_MONOTONIC, &instance->began);
+	instance->run = ++instance->table->runs;
+	return process_adopt(&instance->process, pid, start_time, instance->table->base, exited,
+			     instance);
+}
+
+/* It opens the new pipes when it gets the signal, and says again what it got no answer to. */
+int
+instance_resume(struct instance *instance, bool ready)
+{
+	int rc = pipes_open(instance);
+
+	if (rc < 0)
+		return rc;
+	process_signal(&instance->process, VTPM_SIGNAL_REOPEN);
+	instance->state = ready ? INFO_RUNNING : INFO_STARTING;
+	if (!ready)
+		set_timer(instance, instance->table->manager->options->answer_seconds * 1000);
+	queue_run(instance);
+	return 0;
 }
 
 void
@@ -289,7 +329,9 @@ instance_ready(struct instance *instance)
 		snprintf(hash + 2 * i, 3, "%02x", instance->process.hash[i]);
 	log_info("instance %u: runs (pid %d, program %s...)", instance->entry.id,
 		 (int)instance->process.pid, hash);
-	instance_record_start(instance);
+	instance_note_start(instance);
+	if (instance->record)
+		record_ready(instance->record, true);
 	while (instance->opening) {
 		struct request *request = instance->opening;
 

@@ -70,14 +70,15 @@ struct instance {
 	struct event *connected[SOCKET_COUNT];
 
 	/* instance_queue.c */
-	struct command *first; /* sent to the instance if in_flight */
+	struct command *adopted; /* of an earlier manager; its front-end may submit it again */
+	struct command *first;   /* sent to the instance if in_flight */
 	struct command **last;
 	unsigned queued;
 	bool in_flight;
 	uint64_t sequence; /* number of the last command */
-	uint64_t answered; /* count of commands */
 	struct event *answer_timer;
 
+	struct record *record; /* NULL if it does not run */
 	int journal; /* memory in which vtpmd keeps its volatile state; -1 if there is none */
 };
 
@@ -89,6 +90,12 @@ void instance_due(evutil_socket_t fd, short what, void *arg);
 void instance_kill(struct instance *instance, const char *what);
 /* instance_ready: its process serves now. */
 void instance_ready(struct instance *instance);
+/* instance_take: watches a process of an earlier manager. 0 or a negative errno. */
+int instance_take(struct instance *instance, pid_t pid, uint64_t start_time);
+/* instance_resume: talks to that process from now on. 0 or a negative errno. */
+int instance_resume(struct instance *instance, bool ready);
+/* instance_restart: starts one that should be running but is not. */
+void instance_restart(struct instance *instance);
 /* instance_connected: somebody connected to a listening instance. */
 void instance_connected(struct instance *instance);
 
@@ -96,13 +103,13 @@ void instance_connected(struct instance *instance);
 
 /* instance_free: of one that is not in the table (any more). The process runs on. */
 void instance_free(struct instance *instance);
-/* instance_record_start: has the store keep which program runs it, suspended no more. */
-void instance_record_start(struct instance *instance);
+/* instance_note_start: has the store keep which program runs it, suspended no more. */
+void instance_note_start(struct instance *instance);
 
 /* instance_pipe.c */
 
-/* pipes_open: 0 or a negative errno; fresh replaces the pipes, so that nothing old is in them. */
-int pipes_open(struct instance *instance, bool fresh);
+/* pipes_open: makes new ones, so that nothing old is in them. 0 or a negative errno, logged. */
+int pipes_open(struct instance *instance);
 void pipes_close(struct instance *instance);
 void pipes_unlink(const struct instance *instance);
 
@@ -112,6 +119,8 @@ void pipes_unlink(const struct instance *instance);
 int sockets_listen(struct instance *instance);
 void sockets_close(struct instance *instance);
 void sockets_unlink(const struct instance *instance);
+/* sockets_take: takes over fd, that listening socket of a running instance. */
+void sockets_take(struct instance *instance, enum instance_socket which, int fd);
 /* sockets_watch: whether the next connection starts the instance. */
 void sockets_watch(struct instance *instance, bool on);
 
@@ -124,8 +133,20 @@ void queue_run(struct instance *instance);
 void queue_response(struct instance *instance, const struct stream_message *message);
 /* queue_interrupted: the process died; the command in flight will be sent again, or is given up. */
 void queue_interrupted(struct instance *instance);
+/* queue_adopt: the command that the process was sent by an earlier manager. */
+void queue_adopt(struct instance *instance, struct command *command);
 /* queue_flush: answers all commands with an error. */
 void queue_flush(struct instance *instance);
+
+/* instance_adopt.c */
+
+/* The record for the next manager: the process that was started, the command to be sent, the end.
+ */
+void adopt_note_process(struct instance *instance);
+void adopt_note_command(struct instance *instance, struct command *command);
+void adopt_forget(struct instance *instance);
+/* adopt_instance: takes over a process that an earlier manager left; false if there is none. */
+bool adopt_instance(struct instance *instance);
 
 /* instance_path: a name of vtpm/manager.h with %u, below the run folder. Returns path. */
 const char *instance_path(const struct instance *instance, const char *format,

@@ -249,14 +249,13 @@ static const struct channel_callbacks pipe_callbacks[PIPE_COUNT] = {
 };
 
 int
-pipes_open(struct instance *instance, bool fresh)
+pipes_open(struct instance *instance)
 {
 	char path[INSTANCE_PATH_SIZE];
 
 	for (int i = 0; i < PIPE_COUNT; i++) {
 		instance_path(instance, pipe_names[i], path);
-		if (fresh)
-			unlink(path);
+		unlink(path);
 		int fd = fifo_open(path);
 		if (fd >= 0)
 			instance->pipes[i] = channel_new(instance->table->base, fd, STREAM_MANAGER,

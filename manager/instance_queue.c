@@ -12,6 +12,8 @@
 #include <vtpm/manager.h>
 #include <vtpm/message.h>
 
+#include "manager/backend_internal.h"
+
 enum {
 	EXECUTE_HEAD = 9,  /* sequence:8, locality:1 */
 	RESPONSE_HEAD = 8, /* sequence:8 */
@@ -32,6 +34,15 @@ queue_init(struct instance *instance)
 {
 	instance->last = &instance->first;
 	instance->answer_timer = evtimer_new(instance->table->base, answer_overdue, instance);
+}
+
+static void
+enqueue(struct instance *instance, struct command *command)
+{
+	command->next = NULL;
+	*instance->last = command;
+	instance->last = &command->next;
+	instance->queued++;
 }
 
 /* Takes the first command off the queue. */
@@ -75,6 +86,8 @@ queue_run(struct instance *instance)
 	/* One that was sent before keeps its number, by which the instance knows it again. */
 	if (command->ordinal == VTPM_ORD_EXECUTE && command->sequence == 0)
 		command->sequence = ++instance->sequence;
+	if (command->ordinal == VTPM_ORD_EXECUTE)
+		adopt_note_command(instance, command);
 	command->attempts++;
 	instance->in_flight = true;
 	if (send_command(instance, command) < 0) {
@@ -118,7 +131,6 @@ queue_response(struct instance *instance, const struct stream_message *message)
 				    instance->entry.id);
 			return;
 		}
-		instance->answered++;
 	} else {
 		command->response_len = 0;
 	}
@@ -145,8 +157,83 @@ queue_interrupted(struct instance *instance)
 void
 queue_flush(struct instance *instance)
 {
+	struct command *adopted = instance->adopted;
+
+	instance->adopted = NULL;
+	if (adopted && adopted != instance->first)
+		command_free(adopted);
 	while (instance->first)
 		command_refuse(dequeue(instance), VTPM_FAIL, TPM_FAIL);
+}
+
+/* The answer to an adopted command came before its front-end, if there is one, asked again. */
+static void
+adopted_done(struct command *command, void *ctx)
+{
+	struct instance *instance = instance_find(ctx, command->instance);
+
+	if (!instance || instance->adopted != command)
+		command_free(command);
+}
+
+void
+queue_adopt(struct instance *instance, struct command *command)
+{
+	struct manager *manager = instance->table->manager;
+
+	if (backend_submits_again(manager, command->backend)) {
+		command->origin = manager->instance_listener;
+		command->done = adopted_done;
+		command->ctx = instance->table;
+		instance->adopted = command;
+	} else {
+		command->origin = manager->backend_listener;
+		command->done = backend_deliver;
+		command->ctx = manager;
+	}
+	enqueue(instance, command);
+}
+
+static bool
+same_command(const struct command *a, const struct command *b)
+{
+	return a->backend == b->backend && a->locality == b->locality && a->len == b->len &&
+	       memcmp(a->data, b->data, a->len) == 0;
+}
+
+/*
+ * The first command after a change of managers: is it the adopted one, submitted again? Then it
+ * gets that one's answer, or its place in the queue. False if it is a command of its own.
+ */
+static bool
+claim_adopted(struct instance *instance, struct command *command)
+{
+	struct command *adopted = instance->adopted;
+
+	if (!adopted)
+		return false;
+	instance->adopted = NULL;
+	bool waiting = instance->first == adopted;
+	bool same = same_command(adopted, command);
+	if (!same && waiting)
+		return false; /* adopted_done will free it */
+	if (same) {
+		command->sequence = adopted->sequence;
+		command->attempts = adopted->attempts;
+		command->record = record_ref(adopted->record);
+	}
+	if (same && waiting) {
+		command->next = adopted->next;
+		instance->first = command;
+		if (!command->next)
+			instance->last = &command->next;
+	} else if (same) {
+		command->response_len = adopted->response_len;
+		memcpy(command->response, adopted->response, adopted->response_len);
+		command_finish(command, adopted->status);
+	}
+	command_free(adopted);
+	return same;
 }
 
 /* Whether an instance in this state takes commands, now or soon. */
@@ -174,10 +261,9 @@ instances_submit(struct instance_table *table, struct command *command)
 		command_refuse(command, VTPM_FAIL, TPM_RETRY);
 		return;
 	}
-	command->next = NULL;
-	*instance->last = command;
-	instance->last = &command->next;
-	instance->queued++;
+	if (claim_adopted(instance, command))
+		return;
+	enqueue(instance, command);
 	queue_run(instance);
 }
 

@@ -68,9 +68,7 @@ sockets_listen(struct instance *instance)
 			sockets_close(instance);
 			return fd;
 		}
-		instance->sockets[i] = fd;
-		instance->connected[i] =
-		    event_new(instance->table->base, fd, EV_READ, somebody_connects, instance);
+		sockets_take(instance, (enum instance_socket)i, fd);
 		if (!instance->connected[i]) {
 			sockets_close(instance);
 			return -ENOMEM;
@@ -82,6 +80,14 @@ sockets_listen(struct instance *instance)
 		log_warning("instance %u: cannot make the link %s: %s; use socks/%s instead",
 			    instance->entry.id, path, strerror(errno), target);
 	return 0;
+}
+
+void
+sockets_take(struct instance *instance, enum instance_socket which, int fd)
+{
+	instance->sockets[which] = fd;
+	instance->connected[which] =
+	    event_new(instance->table->base, fd, EV_READ, somebody_connects, instance);
 }
 
 void

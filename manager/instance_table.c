@@ -89,7 +89,8 @@ instance_add(struct instance_table *table, const struct store_instance *entry)
 		(table->count - at) * sizeof(table->sorted[0]));
 	table->sorted[at] = instance;
 	table->count++;
-	instance_update(instance, entry);
+	if (!adopt_instance(instance))
+		instance_update(instance, entry);
 	return instance;
 }
 
@@ -112,6 +113,7 @@ instance_free(struct instance *instance)
 	pipes_close(instance);
 	sockets_close(instance);
 	process_leave(&instance->process);
+	record_unref(instance->record);
 	if (instance->journal >= 0)
 		close(instance->journal);
 	if (instance->timer)
@@ -148,7 +150,7 @@ instance_describe(const struct instance *instance, struct info *info)
 		.state = instance->state,
 		.pid = (uint32_t)instance->process.pid,
 		.restarts = instance->restarts,
-		.commands = instance->answered,
+		.commands = instance->sequence,
 		.opened = instance->opened,
 		.generation = entry->generation,
 	};
@@ -170,7 +172,7 @@ instances_count(const struct instance_table *table, uint32_t *defined, uint32_t 
 }
 
 /* A change of the store's table waits for the disk, so the console's thread does it. */
-struct start_record {
+struct start_note {
 	struct task task;
 	struct store *store;
 	uint32_t id;
@@ -178,39 +180,39 @@ struct start_record {
 };
 
 static void
-record_start(struct task *task)
+note_start(struct task *task)
 {
-	struct start_record *record = TASK_OWNER(task, struct start_record, task);
+	struct start_note *note = TASK_OWNER(task, struct start_note, task);
 	struct store_instance entry;
 
-	if (store_find(record->store, record->id, &entry) == 0) {
-		memcpy(entry.measurement, record->hash, sizeof(entry.measurement));
+	if (store_find(note->store, note->id, &entry) == 0) {
+		memcpy(entry.measurement, note->hash, sizeof(entry.measurement));
 		entry.flags &= ~(uint32_t)STORE_FLAG_SUSPENDED;
-		store_update(record->store, &entry);
+		store_update(note->store, &entry);
 	}
-	free(record);
+	free(note);
 }
 
 void
-instance_record_start(struct instance *instance)
+instance_note_start(struct instance *instance)
 {
 	struct manager *manager = instance->table->manager;
 	struct store_instance *entry = &instance->entry;
-	struct start_record *record;
+	struct start_note *note;
 
 	if (memcmp(entry->measurement, instance->process.hash, VTPM_HASH_SIZE) == 0 &&
 	    !(entry->flags & STORE_FLAG_SUSPENDED))
 		return;
-	record = calloc(1, sizeof(*record));
-	if (!record)
+	note = calloc(1, sizeof(*note));
+	if (!note)
 		return;
 	memcpy(entry->measurement, instance->process.hash, sizeof(entry->measurement));
 	entry->flags &= ~(uint32_t)STORE_FLAG_SUSPENDED;
-	record->task.run = record_start;
-	record->store = manager->store;
-	record->id = entry->id;
-	memcpy(record->hash, instance->process.hash, VTPM_HASH_SIZE);
-	listener_post(manager->console_listener, &record->task);
+	note->task.run = note_start;
+	note->store = manager->store;
+	note->id = entry->id;
+	memcpy(note->hash, instance->process.hash, VTPM_HASH_SIZE);
+	listener_post(manager->console_listener, &note->task);
 }
 
 struct instance_table *

@@ -42,7 +42,7 @@ told(struct command *command, void *ctx)
 		request_fail(request, command->status,
 			     "instance %u does not run; 'vtpmctl open %u' starts it",
 			     request->entry.id, request->entry.id);
-	free(command);
+	command_free(command);
 }
 
 static void
