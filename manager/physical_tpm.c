@@ -129,6 +129,7 @@ physical_tpm_open(struct physical_tpm **out, const struct physical_tpm_options *
 	/* tpm2-tss would write a line of its own for each refusal; ours says more. */
 	setenv("TSS2_LOG", "all+NONE", 0);
 	pthread_mutex_init(&tpm->turn, NULL);
+	tpm->present = true; /* else physical_tpm_open fails */
 	tpm->options = *options;
 	tpm->address = strdup(options->address);
 	tpm->options.address = tpm->address;

@@ -41,6 +41,20 @@ root_key_parse_pcrs(const char *list, uint32_t *pcrs)
 	}
 }
 
+const char *
+root_key_format_pcrs(uint32_t pcrs, char out[ROOT_KEY_PCRS_TEXT])
+{
+	size_t at = 0;
+
+	strcpy(out, "none");
+	for (unsigned i = 0; i < PHYSICAL_TPM_PCRS; i++) {
+		if (pcrs & 1u << i)
+			at += (size_t)snprintf(out + at, ROOT_KEY_PCRS_TEXT - at, "%s%u",
+					       at ? "," : "", i);
+	}
+	return out;
+}
+
 static bool
 parse_hex(const char *text, size_t len, uint8_t *out, size_t out_len)
 {
@@ -182,6 +196,7 @@ static int
 create(struct store *store, struct physical_tpm *tpm, const struct root_key_options *options)
 {
 	uint8_t key[STORE_KEY_SIZE];
+	char text[ROOT_KEY_PCRS_TEXT];
 	struct seal seal;
 	bool owned;
 	int error = physical_tpm_is_owned(tpm, &owned);
@@ -198,8 +213,9 @@ create(struct store *store, struct physical_tpm *tpm, const struct root_key_opti
 		error = seal_save(store, &seal, key);
 	explicit_bzero(key, sizeof(key));
 	if (error == 0)
-		log_info("%s: new root key, sealed to the physical TPM %s%s", store_dir(store),
-			 physical_tpm_address(tpm), options->pcrs ? " and PCRs" : "");
+		log_info("%s: new root key, sealed to the physical TPM %s, PCRs %s",
+			 store_dir(store), physical_tpm_address(tpm),
+			 root_key_format_pcrs(options->pcrs, text));
 	return error;
 }
 
@@ -314,13 +330,16 @@ note_owner(struct store *store, const struct root_key_options *options, struct h
 static void
 compare_pcrs(struct store *store, uint32_t wanted)
 {
+	char is[ROOT_KEY_PCRS_TEXT];
+	char asked[ROOT_KEY_PCRS_TEXT];
 	struct seal seal;
 
 	if (seal_load(store, &seal) == 0 && seal.pcrs != wanted)
 		log_warning(
-		    "%s: the root key is sealed to other PCRs (bits 0x%06x) than "
-		    "--tpm-pcrs asks for (0x%06x); run `vtpmctl reseal` to seal it to those",
-		    store_dir(store), seal.pcrs, wanted);
+		    "%s: the root key is sealed to PCRs %s, but --tpm-pcrs asks for %s; run "
+		    "`vtpmctl reseal` to seal it to those",
+		    store_dir(store), root_key_format_pcrs(seal.pcrs, is),
+		    root_key_format_pcrs(wanted, asked));
 }
 
 int
@@ -349,14 +368,16 @@ root_key_unlock(struct store *store, struct physical_tpm *tpm,
 int
 root_key_reseal(struct store *store, struct physical_tpm *tpm, uint32_t pcrs)
 {
+	char text[ROOT_KEY_PCRS_TEXT];
 	struct seal seal;
 	int error = seal_key(tpm, store_key(store), pcrs, &seal);
 
 	if (error == 0)
 		error = seal_save(store, &seal, NULL);
 	if (error == 0)
-		log_info("%s: the root key is sealed anew to the physical TPM %s, PCRs 0x%06x",
-			 store_dir(store), physical_tpm_address(tpm), pcrs);
+		log_info("%s: the root key is sealed anew to the physical TPM %s, PCRs %s",
+			 store_dir(store), physical_tpm_address(tpm),
+			 root_key_format_pcrs(pcrs, text));
 	return error;
 }
 

@@ -26,6 +26,10 @@ struct root_key_options {
 /* root_key_parse_pcrs: "0,2,4,7" or "none" to bits. -EINVAL for anything else. */
 int root_key_parse_pcrs(const char *list, uint32_t *pcrs);
 
+/* root_key_format_pcrs: the reverse; returns out. */
+enum { ROOT_KEY_PCRS_TEXT = 64 };
+const char *root_key_format_pcrs(uint32_t pcrs, char out[ROOT_KEY_PCRS_TEXT]);
+
 /*
  * root_key_read_auth: a secret from a file: its first line, hashed with SHA-1 as tools do, or 40
  * hex digits after "hex:". auth gets PHYSICAL_TPM_AUTH_SIZE bytes. Logs and returns an error.
