@@ -267,8 +267,8 @@ describe(uint64_t flags, struct blob *text)
 	}
 	if (flags & INFO_ATTRIBUTES) {
 		part = add_object(all, "TPMAttributes");
-		json_object_object_add(part, "manufacturer", json_object_new_string("id:58454e00"));
-		json_object_object_add(part, "version", json_object_new_string("id:" VTPM_VERSION));
+		json_object_object_add(part, "manufacturer", json_object_new_string("id:5654504d"));
+		json_object_object_add(part, "version", json_object_new_string("id:00000001"));
 		json_object_object_add(part, "model", json_object_new_string("vtpmd"));
 	}
 	const char *json = json_object_to_json_string_ext(all, JSON_C_TO_STRING_PLAIN);

@@ -18,6 +18,7 @@
 #include "instance/client.h"
 #include "instance/link.h"
 #include "instance/listen_fds.h"
+#include "instance/sandbox.h"
 
 enum {
 	PRIORITIES = 3,
@@ -193,6 +194,29 @@ open_channels(struct vtpmd *vtpmd, const char *run_dir)
 	return rc < 0 ? rc : open_raw_channels(vtpmd);
 }
 
+/* From here on it needs only the folders of its pipes and of its state file. */
+static void
+enter_sandbox(const struct vtpmd *vtpmd, const char *run_dir)
+{
+	const char *state = vtpmd->options->state;
+	const char *slash = state ? strrchr(state, '/') : NULL;
+	const char *folders[2];
+	char fifos[4096];
+	char of_state[4096];
+	size_t count = 0;
+
+	if (uses_run_dir(vtpmd->options)) {
+		snprintf(fifos, sizeof(fifos), "%s/fifos", run_dir);
+		folders[count++] = fifos;
+	}
+	if (state) {
+		snprintf(of_state, sizeof(of_state), "%.*s", slash ? (int)(slash - state) + 1 : 1,
+			 slash ? state : ".");
+		folders[count++] = of_state;
+	}
+	sandbox_enter(folders, count);
+}
+
 static int
 open_all(struct vtpmd *vtpmd)
 {
@@ -218,6 +242,8 @@ open_all(struct vtpmd *vtpmd)
 				   vtpmd->journal, &vtpmd->instance);
 	if (rc == 0)
 		rc = open_channels(vtpmd, run_dir);
+	if (rc == 0)
+		enter_sandbox(vtpmd, run_dir);
 	if (rc == 0 && vtpmd->link)
 		rc = link_request(vtpmd->link, VTPM_ORD_READY, NULL, 0, NULL);
 	return rc;

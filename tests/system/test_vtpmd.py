@@ -489,3 +489,12 @@ def test_raw_addresses_are_loopback_only(host):
                           text=True, capture_output=True)
     assert done.returncode == 2 and "loopback" in done.stderr
     assert not host.path("tpm").exists()
+
+
+def test_running_vtpmd_is_confined_and_leaves_no_core(host):
+    vtpmd = host.vtpmd()
+    status = dict(line.split(":\t", 1) for line in
+                  Path(f"/proc/{vtpmd.pid}/status").read_text().splitlines())
+    assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
+    limits = Path(f"/proc/{vtpmd.pid}/limits").read_text()
+    assert limits.split("Max core file size", 1)[1].split()[:2] == ["0", "0"]
