@@ -1,0 +1,315 @@
+/*
+ * vtpm_managerd: its parts, put together and taken apart. The main thread itself may wait for the
+ * physical TPM; it handles signals and looks after the chip.
+ */
+#include <errno.h>
+#include <event2/thread.h>
+#include <openssl/crypto.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <vtpm/log.h>
+
+#include "manager/backend_internal.h"
+#include "manager/console.h"
+#include "manager/daemon.h"
+#include "manager/emulated.h"
+#include "manager/instance.h"
+#include "manager/manager.h"
+#include "manager/options.h"
+#include "manager/physical_tpm.h"
+#include "manager/root_key.h"
+#include "manager/store.h"
+#include "manager/worker.h"
+
+enum {
+	PATH_SIZE = 512,
+	CHIP_SECONDS = 60, /* between two looks at the physical TPM */
+};
+
+static int
+make_folder(const char *path)
+{
+	if (mkdir(path, 0700) == 0 || errno == EEXIST) {
+		if (access(path, W_OK | X_OK) == 0)
+			return 0;
+	}
+	int rc = -errno;
+	log_error("cannot use the folder %s: %s; see --run-dir and --state-dir", path,
+		  strerror(-rc));
+	return rc;
+}
+
+static int
+make_run_folders(const struct options *options)
+{
+	static const char *const names[] = { "", "/fifos", "/socks", "/instances" };
+	char path[PATH_SIZE];
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(path, sizeof(path), "%s%s", options->run_dir, names[i]);
+		rc = make_folder(path);
+	}
+	return rc;
+}
+
+static int
+open_chip(struct manager *manager)
+{
+	const struct options *options = manager->options;
+	uint8_t srk_auth[PHYSICAL_TPM_AUTH_SIZE];
+	struct physical_tpm_options chip = { .address = options->tpm };
+	int rc = 0;
+
+	if (manager->emulated)
+		chip.address = emulated_address(manager->emulated);
+	if (strncmp(options->srk_auth, "file:", 5) == 0) {
+		chip.srk_auth = srk_auth;
+		rc = root_key_read_auth(options->srk_auth + 5, srk_auth);
+	}
+	if (rc == 0)
+		rc = physical_tpm_open(&manager->tpm, &chip);
+	OPENSSL_cleanse(srk_auth, sizeof(srk_auth));
+	return rc;
+}
+
+static int
+unlock_store(struct manager *manager)
+{
+	const struct options *options = manager->options;
+	uint8_t owner_auth[PHYSICAL_TPM_AUTH_SIZE];
+	struct root_key_options root = {
+		.pcrs = options->pcrs,
+		.accept_rollback = options->accept_rollback,
+	};
+	int rc = 0;
+
+	if (options->owner_auth_file) {
+		root.owner_auth = owner_auth;
+		rc = root_key_read_auth(options->owner_auth_file, owner_auth);
+	}
+	if (rc == 0)
+		rc = root_key_unlock(manager->store, manager->tpm, &root);
+	OPENSSL_cleanse(owner_auth, sizeof(owner_auth));
+	return rc;
+}
+
+static int
+make_listeners(struct manager *manager)
+{
+	manager->console_listener = listener_new("console");
+	manager->instance_listener = listener_new("instances");
+	manager->backend_listener = listener_new("backends");
+	return manager->console_listener && manager->instance_listener && manager->backend_listener
+		   ? 0
+		   : -ENOMEM;
+}
+
+static int
+start_listeners(struct manager *manager)
+{
+	int rc = listener_start(manager->instance_listener);
+
+	if (rc == 0)
+		rc = listener_start(manager->console_listener);
+	if (rc == 0)
+		rc = listener_start(manager->backend_listener);
+	if (rc < 0)
+		log_error("cannot start a thread: %s", strerror(-rc));
+	return rc;
+}
+
+/* Each step logs why it fails. */
+static int
+start(struct manager *manager)
+{
+	int rc = make_run_folders(manager->options);
+
+	if (rc == 0)
+		rc = store_open(&manager->store, manager->options->state_dir);
+	if (rc == 0)
+		rc = make_listeners(manager);
+	if (rc == 0 && strcmp(manager->options->tpm, "emulated") == 0) {
+		manager->emulated =
+		    emulated_start(manager->options, listener_base(manager->instance_listener));
+		rc = manager->emulated ? 0 : -EIO;
+	}
+	if (rc == 0)
+		rc = open_chip(manager);
+	if (rc == 0)
+		rc = unlock_store(manager);
+	if (rc == 0)
+		rc = worker_start(&manager->chip, "chip");
+	if (rc == 0 && (!(manager->instances = instances_new(manager)) ||
+			!(manager->console = console_new(manager)) ||
+			!(manager->backends = backends_new(manager))))
+		rc = -EIO;
+	return rc == 0 ? start_listeners(manager) : rc;
+}
+
+/* Unless everything ends, an emulated TPM runs on as the instances do, for the next manager. */
+static void
+stop(struct manager *manager, bool everything)
+{
+	if (manager->backend_listener)
+		listener_stop(manager->backend_listener);
+	if (manager->console_listener)
+		listener_stop(manager->console_listener);
+	if (manager->instance_listener)
+		listener_stop(manager->instance_listener);
+	worker_stop(manager->chip);
+	backends_free(manager->backends);
+	console_free(manager->console);
+	instances_free(manager->instances);
+	if (manager->tpm)
+		physical_tpm_close(manager->tpm);
+	store_close(manager->store);
+	if (everything)
+		emulated_stop(manager->emulated);
+	else
+		emulated_leave(manager->emulated);
+	listener_free(manager->backend_listener);
+	listener_free(manager->console_listener);
+	listener_free(manager->instance_listener);
+}
+
+struct closing {
+	struct task task;
+	struct manager *manager;
+	sem_t done;
+};
+
+static void
+all_closed(void *ctx)
+{
+	struct closing *closing = ctx;
+
+	sem_post(&closing->done);
+}
+
+static void
+close_all_there(struct task *task)
+{
+	struct closing *closing = TASK_OWNER(task, struct closing, task);
+
+	instances_close_all(closing->manager->instances, all_closed, closing);
+}
+
+/* Closes every instance and waits until they are. */
+static void
+close_instances(struct manager *manager)
+{
+	struct closing closing = { .task.run = close_all_there, .manager = manager };
+
+	sem_init(&closing.done, 0, 0);
+	listener_post(manager->instance_listener, &closing.task);
+	while (sem_wait(&closing.done) < 0)
+		continue;
+	sem_destroy(&closing.done);
+}
+
+/* Notices a chip that went or came back, and moves the anchor now and then. */
+static void
+look_after_chip(struct manager *manager)
+{
+	static unsigned seconds;
+	static uint64_t anchored;
+	uint64_t changes = store_changes(manager->store);
+
+	physical_tpm_ping(manager->tpm);
+	seconds += CHIP_SECONDS;
+	if (seconds < ROOT_KEY_ANCHOR_SECONDS || changes == anchored)
+		return;
+	seconds = 0;
+	if (root_key_anchor(manager->store, manager->tpm) == 0)
+		anchored = changes;
+}
+
+/*
+ * SIGTERM leaves the instances running, for the next manager; SIGINT closes them all, and then
+ * serve returns true.
+ */
+static bool
+serve(struct manager *manager, const sigset_t *signals)
+{
+	const struct timespec pause = { .tv_sec = CHIP_SECONDS };
+	int signal;
+
+	while ((signal = sigtimedwait(signals, NULL, &pause)) < 0) {
+		if (errno == EAGAIN)
+			look_after_chip(manager);
+	}
+	log_info("ends: %s", signal == SIGINT ? "all instances are closed" : "instances run on");
+	if (signal == SIGINT)
+		close_instances(manager);
+	root_key_anchor(manager->store, manager->tpm);
+	return signal == SIGINT;
+}
+
+/* Secrets must not be left in files. */
+static void
+forbid_core_dumps(void)
+{
+	const struct rlimit none = { 0, 0 };
+
+	setrlimit(RLIMIT_CORE, &none);
+	prctl(PR_SET_DUMPABLE, 0);
+}
+
+static void
+block_signals(sigset_t *signals)
+{
+	sigemptyset(signals);
+	sigaddset(signals, SIGTERM);
+	sigaddset(signals, SIGINT);
+	pthread_sigmask(SIG_BLOCK, signals, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct options options;
+	struct manager manager = { .options = &options, .started = time(NULL) };
+	char log_path[PATH_SIZE];
+	sigset_t signals;
+
+	int status = options_parse(&options, argc, argv);
+	if (status >= 0)
+		return status;
+	log_set_name("vtpm_managerd");
+	if (log_set_level(options.log_level) < 0) {
+		fprintf(stderr,
+			"vtpm_managerd: --log-level %s: must be error, warning, info or "
+			"debug\n",
+			options.log_level);
+		return 2;
+	}
+	if (!options.foreground && daemon_begin() < 0)
+		return EXIT_FAILURE;
+	forbid_core_dumps();
+	block_signals(&signals);
+	evthread_use_pthreads();
+
+	bool everything = true;
+	status = EXIT_FAILURE;
+	if (start(&manager) == 0) {
+		log_info("ready: state in %s, pipes and sockets in %s", options.state_dir,
+			 options.run_dir);
+		snprintf(log_path, sizeof(log_path), "%s/vtpm_managerd.log", options.run_dir);
+		if (!options.foreground)
+			daemon_ready(log_path);
+		everything = serve(&manager, &signals);
+		status = EXIT_SUCCESS;
+	}
+	stop(&manager, everything);
+	return status;
+}
