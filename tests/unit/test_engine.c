@@ -1,0 +1,700 @@
+#include "tests/unit/support.h"
+
+#include <stdlib.h>
+
+static const uint8_t zeros[TPM_DIGEST_SIZE];
+static const uint8_t digest[TPM_DIGEST_SIZE] = "twenty bytes exactly";
+
+/* A command of any header, with len bytes of zeros behind it. */
+static size_t
+build(uint8_t *command, uint16_t tag, uint32_t size, uint32_t ordinal, size_t len)
+{
+	struct writer w = writer_of(command, TPM_BUFFER_SIZE);
+
+	writer_u16(&w, tag);
+	writer_u32(&w, size);
+	writer_u32(&w, ordinal);
+	memset(writer_reserve(&w, len), 0, len);
+	return w.len;
+}
+
+static TPM_RESULT
+send_built(struct tpm *tpm, uint16_t tag, uint32_t ordinal, size_t len)
+{
+	uint8_t command[TPM_BUFFER_SIZE];
+	struct blob response;
+
+	build(command, tag, (uint32_t)(TPM_HEADER_SIZE + len), ordinal, len);
+	return test_send(tpm, command, TPM_HEADER_SIZE + len, &response);
+}
+
+enum { EXTEND_SIZE = TPM_HEADER_SIZE + 4 + TPM_DIGEST_SIZE };
+
+static void
+assert_pcr_0_untouched(struct tpm *tpm)
+{
+	uint8_t value[TPM_DIGEST_SIZE];
+
+	ck_assert_uint_eq(test_pcr_read(tpm, 0, value), TPM_SUCCESS);
+	ck_assert_mem_eq(value, zeros, sizeof(zeros));
+}
+
+START_TEST(less_than_a_header_is_answered)
+{
+	static const uint8_t command[TPM_HEADER_SIZE] = { 0,  0xc1, 0, 0, 0,
+							  10, 0,    0, 0, TPM_ORD_OIAP };
+	struct tpm *tpm = test_tpm();
+	struct blob response;
+
+	for (size_t len = 0; len < sizeof(command); len++)
+		ck_assert_uint_eq(test_send(tpm, command, len, &response), TPM_BAD_PARAM_SIZE);
+	ck_assert_uint_eq(test_send(tpm, command, sizeof(command), &response), TPM_SUCCESS);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(a_size_field_that_lies_is_refused)
+{
+	static const uint32_t lies[] = { 0, 10, EXTEND_SIZE - 1, EXTEND_SIZE + 1, 0xffffffff };
+	uint8_t command[TPM_BUFFER_SIZE];
+	struct tpm *tpm = test_tpm();
+	struct blob response;
+
+	for (size_t i = 0; i < sizeof(lies) / sizeof(*lies); i++) {
+		build(command, TPM_TAG_RQU_COMMAND, lies[i], TPM_ORD_Extend, 24);
+		ck_assert_uint_eq(test_send(tpm, command, EXTEND_SIZE, &response),
+				  TPM_BAD_PARAM_SIZE);
+	}
+	assert_pcr_0_untouched(tpm);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(parameters_cut_or_followed_by_more_are_refused)
+{
+	uint8_t command[TPM_BUFFER_SIZE];
+	struct tpm *tpm = test_tpm();
+	struct blob response;
+
+	for (uint32_t len = TPM_HEADER_SIZE; len < EXTEND_SIZE + 10; len++) {
+		if (len == EXTEND_SIZE)
+			continue;
+		build(command, TPM_TAG_RQU_COMMAND, len, TPM_ORD_Extend, 40);
+		ck_assert_uint_eq(test_send(tpm, command, len, &response), TPM_BAD_PARAM_SIZE);
+	}
+	assert_pcr_0_untouched(tpm);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(a_command_over_the_buffer_size_is_refused)
+{
+	static uint8_t command[TPM_BUFFER_SIZE + 100];
+	struct tpm *tpm = test_tpm();
+	struct writer w = writer_of(command, sizeof(command));
+	struct blob response;
+
+	writer_u16(&w, TPM_TAG_RQU_COMMAND);
+	writer_u32(&w, sizeof(command));
+	writer_u32(&w, TPM_ORD_StirRandom);
+	writer_u32(&w, sizeof(command) - 14);
+	ck_assert_uint_eq(test_send(tpm, command, sizeof(command), &response), TPM_BAD_PARAM_SIZE);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(an_unknown_tag_is_refused)
+{
+	static const uint16_t tags[] = { 0, 0xc0, 0xc4, 0xc5, 0xc6, 0x1c1, 0xffff };
+	struct tpm *tpm = test_tpm();
+
+	for (size_t i = 0; i < sizeof(tags) / sizeof(*tags); i++)
+		ck_assert_uint_eq(send_built(tpm, tags[i], TPM_ORD_OIAP, 0), TPM_BADTAG);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(an_unknown_ordinal_is_refused_with_every_tag)
+{
+	static const uint32_t ordinals[] = { 0, 1, 0x26, 0xff, 0x100, 0x80000014, 0xffffffff };
+	struct tpm *tpm = test_tpm();
+
+	for (size_t i = 0; i < sizeof(ordinals) / sizeof(*ordinals); i++)
+		for (uint16_t tag = TPM_TAG_RQU_COMMAND; tag <= TPM_TAG_RQU_AUTH2_COMMAND; tag++)
+			ck_assert_uint_eq(send_built(tpm, tag, ordinals[i], 100), TPM_BAD_ORDINAL);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(a_tag_that_the_ordinal_does_not_have_is_refused)
+{
+	static const struct {
+		uint16_t tag;
+		uint32_t ordinal;
+	} wrong[] = {
+		{ TPM_TAG_RQU_AUTH1_COMMAND, TPM_ORD_OIAP },
+		{ TPM_TAG_RQU_AUTH2_COMMAND, TPM_ORD_OIAP },
+		{ TPM_TAG_RQU_COMMAND, TPM_ORD_OwnerClear },
+		{ TPM_TAG_RQU_AUTH2_COMMAND, TPM_ORD_OwnerClear },
+		{ TPM_TAG_RQU_COMMAND, TPM_ORD_ChangeAuthOwner },
+		{ TPM_TAG_RQU_AUTH2_COMMAND, TPM_ORD_Sign },
+	};
+	struct tpm *tpm = test_owned_tpm();
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
+		ck_assert_uint_eq(send_built(tpm, wrong[i].tag, wrong[i].ordinal, 100), TPM_BADTAG);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(a_command_too_short_for_its_authorization_is_refused)
+{
+	struct tpm *tpm = test_owned_tpm();
+
+	for (size_t len = 0; len < 45; len++)
+		ck_assert_uint_eq(
+		    send_built(tpm, TPM_TAG_RQU_AUTH1_COMMAND, TPM_ORD_OwnerClear, len),
+		    TPM_BAD_PARAM_SIZE);
+	ck_assert_uint_eq(send_built(tpm, TPM_TAG_RQU_AUTH1_COMMAND, TPM_ORD_OwnerClear, 45),
+			  TPM_INVALID_AUTHHANDLE);
+	tpm_free(tpm);
+}
+END_TEST
+
+/* Any bytes behind any header: what is wanted is that test_send finds the response well formed and
+ * the sanitizers find nothing. */
+START_TEST(noise_is_answered)
+{
+	struct tpm *tpm = test_owned_tpm();
+	uint8_t noise[256], command[TPM_BUFFER_SIZE];
+	struct blob response;
+
+	for (uint32_t i = 0; i < 20000; i++) {
+		uint32_t ordinal = i % 0x100;
+		size_t len = i / 0x100 * 2;
+		uint16_t tag = (uint16_t)(TPM_TAG_RQU_COMMAND + i % 3);
+
+		build(command, tag, (uint32_t)(TPM_HEADER_SIZE + len), ordinal, len);
+		for (size_t k = 0; k < len; k += TPM_DIGEST_SIZE)
+			reference_sha1(noise + k, command, TPM_HEADER_SIZE + k);
+		memcpy(command + TPM_HEADER_SIZE, noise, len);
+		test_send(tpm, command, TPM_HEADER_SIZE + len, &response);
+	}
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(before_startup_nothing_else_runs)
+{
+	struct tpm *tpm = test_tpm();
+	struct test_session s;
+	uint8_t value[TPM_DIGEST_SIZE];
+
+	tpm_init(tpm);
+	ck_assert_uint_eq(test_pcr_read(tpm, 0, value), TPM_INVALID_POSTINIT);
+	ck_assert_uint_eq(test_extend(tpm, 0, digest, value), TPM_INVALID_POSTINIT);
+	ck_assert_uint_eq(test_oiap(tpm, &s, owner_auth), TPM_INVALID_POSTINIT);
+	ck_assert_uint_eq(test_plain_u32(tpm, TPM_ORD_GetRandom, 4), TPM_INVALID_POSTINIT);
+	ck_assert_uint_eq(test_plain(tpm, TPM_ORD_SaveState), TPM_INVALID_POSTINIT);
+	ck_assert_uint_eq(test_startup(tpm, TPM_ST_CLEAR), TPM_SUCCESS);
+	assert_pcr_0_untouched(tpm);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(startup_runs_once)
+{
+	struct tpm *tpm = test_tpm();
+
+	ck_assert_uint_eq(test_startup(tpm, TPM_ST_CLEAR), TPM_INVALID_POSTINIT);
+	tpm_init(tpm);
+	ck_assert_uint_eq(test_startup(tpm, 0), TPM_BAD_PARAMETER);
+	ck_assert_uint_eq(test_startup(tpm, 4), TPM_BAD_PARAMETER);
+	ck_assert_uint_eq(test_startup(tpm, TPM_ST_CLEAR), TPM_SUCCESS);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(a_disabled_tpm_says_so)
+{
+	struct tpm *tpm = test_tpm();
+	uint8_t value[TPM_DIGEST_SIZE];
+	struct test_session s;
+	struct blob pubek;
+
+	bench.physical_presence = true;
+	ck_assert_uint_eq(test_plain(tpm, TPM_ORD_PhysicalDisable), TPM_SUCCESS);
+	ck_assert_uint_eq(test_pcr_read(tpm, 0, value), TPM_DISABLED);
+	ck_assert_uint_eq(test_plain_u32(tpm, TPM_ORD_GetRandom, 4), TPM_DISABLED);
+	ck_assert_uint_eq(test_read_pubek(tpm, &pubek), TPM_DISABLED);
+
+	/* measured boot goes on, but shows nothing */
+	ck_assert_uint_eq(test_extend(tpm, 0, digest, value), TPM_SUCCESS);
+	ck_assert_mem_eq(value, zeros, sizeof(zeros));
+	ck_assert_uint_eq(test_oiap(tpm, &s, owner_auth), TPM_SUCCESS);
+	ck_assert_uint_eq(test_get_capability_u32(tpm, TPM_CAP_PROPERTY, TPM_CAP_PROP_PCR),
+			  TPM_NUM_PCR);
+	test_reboot(tpm);
+	ck_assert_uint_eq(test_pcr_read(tpm, 0, value), TPM_DISABLED);
+	ck_assert_uint_eq(test_plain(tpm, TPM_ORD_PhysicalEnable), TPM_SUCCESS);
+	assert_pcr_0_untouched(tpm);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(a_deactivated_tpm_says_so_from_the_next_start_on)
+{
+	struct tpm *tpm = test_tpm();
+	uint8_t value[TPM_DIGEST_SIZE];
+	struct test_session s;
+	struct blob pubek;
+
+	bench.physical_presence = true;
+	ck_assert_uint_eq(test_plain_u8(tpm, TPM_ORD_PhysicalSetDeactivated, 1), TPM_SUCCESS);
+	ck_assert_uint_eq(test_plain_u32(tpm, TPM_ORD_GetRandom, 4), TPM_SUCCESS);
+	test_reboot(tpm);
+	ck_assert_uint_eq(test_plain_u32(tpm, TPM_ORD_GetRandom, 4), TPM_DEACTIVATED);
+	ck_assert_uint_eq(test_read_pubek(tpm, &pubek), TPM_DEACTIVATED);
+	ck_assert_uint_eq(test_extend(tpm, 0, digest, value), TPM_SUCCESS);
+	ck_assert_mem_eq(value, zeros, sizeof(value));
+	ck_assert_uint_eq(test_oiap(tpm, &s, owner_auth), TPM_SUCCESS);
+	ck_assert_uint_eq(test_plain_u8(tpm, TPM_ORD_PhysicalSetDeactivated, 0), TPM_SUCCESS);
+	ck_assert_uint_eq(test_plain_u32(tpm, TPM_ORD_GetRandom, 4), TPM_DEACTIVATED);
+	test_reboot(tpm);
+	ck_assert_uint_eq(test_plain_u32(tpm, TPM_ORD_GetRandom, 4), TPM_SUCCESS);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(startup_deactivated_lasts_until_the_next_start)
+{
+	struct tpm *tpm = test_tpm();
+
+	tpm_init(tpm);
+	ck_assert_uint_eq(test_startup(tpm, TPM_ST_DEACTIVATED), TPM_SUCCESS);
+	ck_assert_uint_eq(test_plain_u32(tpm, TPM_ORD_GetRandom, 4), TPM_DEACTIVATED);
+	test_reboot(tpm);
+	ck_assert_uint_eq(test_plain_u32(tpm, TPM_ORD_GetRandom, 4), TPM_SUCCESS);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(without_an_owner_there_is_no_srk)
+{
+	struct tpm *tpm = test_tpm();
+	struct test_session s;
+	struct blob sealed;
+
+	ck_assert_uint_ne(test_osap(tpm, &s, TPM_ET_SRK, TPM_KH_SRK, srk_auth), TPM_SUCCESS);
+	ck_assert_uint_ne(test_osap(tpm, &s, TPM_ET_OWNER, TPM_KH_OWNER, owner_auth), TPM_SUCCESS);
+	ck_assert_uint_eq(test_owner(tpm, TPM_ORD_OwnerClear, owner_auth), TPM_NOSRK);
+	ck_assert_uint_eq(test_owner(tpm, TPM_ORD_OwnerReadPubek, zeros), TPM_NOSRK);
+	ck_assert_uint_eq(test_take_ownership(tpm, &test_srk_key), TPM_SUCCESS);
+	ck_assert_uint_eq(test_seal(tpm, NULL, "x", 1, &sealed), TPM_SUCCESS);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(a_wrong_secret_fails_and_ends_the_session)
+{
+	struct tpm *tpm = test_owned_tpm();
+	struct test_session s;
+	struct call c;
+
+	ck_assert_uint_eq(test_oiap(tpm, &s, wrong_auth), TPM_SUCCESS);
+	s.close = false;
+	call_begin(&c, tpm, TPM_ORD_OwnerReadPubek);
+	call_session(&c, &s);
+	ck_assert_uint_eq(call_run(&c), TPM_AUTHFAIL);
+	memcpy(s.secret, owner_auth, sizeof(s.secret));
+	ck_assert_uint_eq(call_run(&c), TPM_INVALID_AUTHHANDLE);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(the_second_wrong_secret_has_a_code_of_its_own_and_ends_both_sessions)
+{
+	struct tpm *tpm = test_owned_tpm();
+	struct test_session key, data;
+	struct blob sealed;
+	struct call c;
+
+	ck_assert_uint_eq(test_seal(tpm, NULL, "secret", 6, &sealed), TPM_SUCCESS);
+	ck_assert_uint_eq(test_oiap(tpm, &key, srk_auth), TPM_SUCCESS);
+	ck_assert_uint_eq(test_oiap(tpm, &data, wrong_auth), TPM_SUCCESS);
+	call_begin(&c, tpm, TPM_ORD_Unseal);
+	call_handle(&c, TPM_KH_SRK);
+	writer_bytes(&c.params, sealed.data, sealed.len);
+	call_session(&c, &key);
+	call_session(&c, &data);
+	ck_assert_uint_eq(call_run(&c), TPM_AUTH2FAIL);
+	ck_assert_uint_eq(test_flush(tpm, key.handle, TPM_RT_AUTH), TPM_INVALID_AUTHHANDLE);
+	ck_assert_uint_eq(test_flush(tpm, data.handle, TPM_RT_AUTH), TPM_INVALID_AUTHHANDLE);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(a_session_goes_on_while_its_caller_wants)
+{
+	struct tpm *tpm = test_owned_tpm();
+	struct test_session s;
+	struct call c;
+
+	ck_assert_uint_eq(test_oiap(tpm, &s, owner_auth), TPM_SUCCESS);
+	for (int i = 0; i < 3; i++) { /* call_run sees the nonces roll */
+		s.close = i == 2;
+		call_begin(&c, tpm, TPM_ORD_OwnerReadPubek);
+		call_session(&c, &s);
+		uint32_t handle = s.handle;
+		ck_assert_uint_eq(call_run(&c), TPM_SUCCESS);
+		ck_assert_uint_eq(s.handle, i == 2 ? 0 : handle);
+		s.handle = handle;
+	}
+	ck_assert_uint_eq(call_run(&c), TPM_INVALID_AUTHHANDLE);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(an_osap_session_goes_on_while_its_caller_wants)
+{
+	struct tpm *tpm = test_owned_tpm();
+	struct test_session s;
+	struct call c;
+
+	ck_assert_uint_eq(test_osap(tpm, &s, TPM_ET_OWNER, TPM_KH_OWNER, owner_auth), TPM_SUCCESS);
+	for (int i = 0; i < 3; i++) {
+		s.close = false;
+		call_begin(&c, tpm, TPM_ORD_OwnerReadPubek);
+		call_session(&c, &s);
+		ck_assert_uint_eq(call_run(&c), TPM_SUCCESS);
+	}
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(a_command_cannot_be_replayed)
+{
+	struct tpm *tpm = test_owned_tpm();
+	struct test_session s;
+	struct blob response;
+	struct call c;
+
+	ck_assert_uint_eq(test_oiap(tpm, &s, owner_auth), TPM_SUCCESS);
+	s.close = false;
+	call_begin(&c, tpm, TPM_ORD_OwnerReadPubek);
+	call_session(&c, &s);
+	ck_assert_uint_eq(call_run(&c), TPM_SUCCESS);
+	ck_assert_uint_eq(test_send(tpm, c.command, TPM_HEADER_SIZE + 45, &response), TPM_AUTHFAIL);
+	tpm_free(tpm);
+}
+END_TEST
+
+/* A running TPM as it is now, to be gone back to. */
+struct snapshot {
+	uint8_t *permanent, *running;
+	size_t permanent_len, running_len;
+};
+
+static void
+snapshot_take(struct snapshot *s, const struct tpm *tpm)
+{
+	tpm_get_state(tpm, TPM_STATE_PERMANENT, &s->permanent, &s->permanent_len);
+	tpm_get_state(tpm, TPM_STATE_VOLATILE, &s->running, &s->running_len);
+	ck_assert(s->permanent && s->running);
+}
+
+static void
+snapshot_restore(const struct snapshot *s, struct tpm *tpm)
+{
+	ck_assert_uint_eq(tpm_set_state(tpm, TPM_STATE_PERMANENT, s->permanent, s->permanent_len),
+			  TPM_SUCCESS);
+	tpm_init(tpm);
+	ck_assert_uint_eq(tpm_set_state(tpm, TPM_STATE_VOLATILE, s->running, s->running_len),
+			  TPM_SUCCESS);
+}
+
+START_TEST(an_authorized_command_cannot_be_changed_under_way)
+{
+	enum { AUTH_LEN = 4 + TPM_DIGEST_SIZE + 1 + TPM_DIGEST_SIZE };
+	struct tpm *tpm = test_owned_tpm();
+	uint32_t key = test_make_key(tpm, &test_signing_key, NULL);
+	struct snapshot snapshot;
+	struct test_session s;
+	struct blob response;
+	struct call c;
+
+	ck_assert_uint_eq(test_oiap(tpm, &s, key_auth), TPM_SUCCESS);
+	call_begin(&c, tpm, TPM_ORD_Sign);
+	call_handle(&c, key);
+	writer_sized(&c.params, digest, sizeof(digest));
+	call_session(&c, &s);
+	size_t len = call_build(&c), auth_at = len - AUTH_LEN;
+	snapshot_take(&snapshot, tpm);
+
+	/* from the data to be signed to the last byte of the HMAC */
+	for (size_t at = TPM_HEADER_SIZE + 4 + 4; at < len; at++) {
+		bool in_handle = at >= auth_at && at < auth_at + 4;
+
+		snapshot_restore(&snapshot, tpm);
+		c.command[at] ^= 1;
+		ck_assert_uint_eq(test_send(tpm, c.command, len, &response),
+				  in_handle ? TPM_INVALID_AUTHHANDLE : TPM_AUTHFAIL);
+		c.command[at] ^= 1;
+	}
+	snapshot_restore(&snapshot, tpm);
+	ck_assert_uint_eq(test_send(tpm, c.command, len, &response), TPM_SUCCESS);
+	free(snapshot.permanent);
+	free(snapshot.running);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(an_osap_session_speaks_only_for_its_entity)
+{
+	struct tpm *tpm = test_owned_tpm();
+	uint32_t key = test_make_key(tpm, &test_signing_key, NULL);
+	struct test_session s;
+	struct call c;
+
+	test_osap_key(tpm, &s, TPM_KH_SRK, srk_auth);
+	call_begin(&c, tpm, TPM_ORD_OwnerReadPubek);
+	call_session(&c, &s);
+	ck_assert_uint_eq(call_run(&c), TPM_AUTHFAIL);
+
+	/* not even with the same secret */
+	ck_assert_uint_eq(test_osap(tpm, &s, TPM_ET_OWNER, TPM_KH_OWNER, owner_auth), TPM_SUCCESS);
+	call_begin(&c, tpm, TPM_ORD_Sign);
+	call_handle(&c, key);
+	writer_sized(&c.params, digest, sizeof(digest));
+	call_session(&c, &s);
+	ck_assert_uint_eq(call_run(&c), TPM_AUTHFAIL);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(new_authdata_ends_the_osap_session_that_carried_it)
+{
+	struct tpm *tpm = test_owned_tpm();
+	uint8_t encrypted[TPM_DIGEST_SIZE];
+	struct test_session s;
+	struct call c;
+
+	test_osap_key(tpm, &s, TPM_KH_SRK, srk_auth);
+	s.close = false;
+	call_begin(&c, tpm, TPM_ORD_Seal);
+	call_handle(&c, TPM_KH_SRK);
+	test_encrypt_auth(&s, false, data_auth, encrypted);
+	writer_bytes(&c.params, encrypted, sizeof(encrypted));
+	writer_u32(&c.params, 0);
+	writer_sized(&c.params, "x", 1);
+	call_session(&c, &s);
+	ck_assert_uint_eq(call_run(&c), TPM_SUCCESS);
+	ck_assert_uint_eq(s.handle, 0);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(authdata_is_not_inserted_in_an_oiap_session)
+{
+	struct tpm *tpm = test_owned_tpm();
+	struct test_session s;
+	struct call c;
+
+	ck_assert_uint_eq(test_oiap(tpm, &s, srk_auth), TPM_SUCCESS);
+	call_begin(&c, tpm, TPM_ORD_Seal);
+	call_handle(&c, TPM_KH_SRK);
+	writer_bytes(&c.params, data_auth, TPM_DIGEST_SIZE);
+	writer_u32(&c.params, 0);
+	writer_sized(&c.params, "x", 1);
+	call_session(&c, &s);
+	ck_assert_uint_ne(call_run(&c), TPM_SUCCESS);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(authdata_can_travel_by_xor_and_by_aes)
+{
+	static const uint16_t schemes[] = { TPM_ET_XOR, TPM_ET_AES };
+	struct tpm *tpm = test_owned_tpm();
+
+	for (size_t i = 0; i < 2; i++) {
+		uint8_t encrypted[TPM_DIGEST_SIZE];
+		struct blob sealed, data;
+		struct test_session s;
+		struct call c;
+
+		ck_assert_uint_eq(test_osap(tpm, &s, (uint16_t)(schemes[i] << 8 | TPM_ET_SRK),
+					    TPM_KH_SRK, srk_auth),
+				  TPM_SUCCESS);
+		call_begin(&c, tpm, TPM_ORD_Seal);
+		call_handle(&c, TPM_KH_SRK);
+		test_encrypt_auth(&s, false, data_auth, encrypted);
+		writer_bytes(&c.params, encrypted, sizeof(encrypted));
+		writer_u32(&c.params, 0);
+		writer_sized(&c.params, "x", 1);
+		call_session(&c, &s);
+		ck_assert_uint_eq(call_run(&c), TPM_SUCCESS);
+		sealed.len = c.out.left;
+		reader_bytes(&c.out, sealed.data, sealed.len);
+		ck_assert_uint_eq(test_unseal(tpm, &sealed, data_auth, &data), TPM_SUCCESS);
+		ck_assert_uint_eq(data.len, 1);
+	}
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(a_key_that_needs_authdata_is_not_used_without)
+{
+	struct tpm *tpm = test_owned_tpm();
+	struct key_template open = test_signing_key;
+	struct call c;
+
+	open.authDataUsage = TPM_AUTH_NEVER;
+	for (int i = 0; i < 2; i++) {
+		uint32_t key = test_make_key(tpm, i == 0 ? &test_signing_key : &open, NULL);
+
+		call_begin(&c, tpm, TPM_ORD_Sign);
+		call_handle(&c, key);
+		writer_sized(&c.params, digest, sizeof(digest));
+		ck_assert_uint_eq(call_run(&c), i == 0 ? TPM_AUTHFAIL : TPM_SUCCESS);
+	}
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(unknown_handles_are_refused)
+{
+	struct tpm *tpm = test_owned_tpm();
+	struct test_session s;
+	struct blob signature;
+
+	ck_assert_uint_eq(test_sign(tpm, 0x01000000, key_auth, digest, 20, &signature),
+			  TPM_INVALID_KEYHANDLE);
+	ck_assert_uint_eq(test_osap(tpm, &s, TPM_ET_KEYHANDLE, 0x01000000, key_auth),
+			  TPM_INVALID_KEYHANDLE);
+	ck_assert_uint_eq(test_flush(tpm, 0x02000000, TPM_RT_AUTH), TPM_INVALID_AUTHHANDLE);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(sessions_run_out_and_come_back)
+{
+	uint32_t most;
+	struct test_session s[64];
+	struct tpm *tpm = test_owned_tpm();
+
+	most = test_get_capability_u32(tpm, TPM_CAP_PROPERTY, TPM_CAP_PROP_MAX_AUTHSESS);
+	ck_assert_uint_ge(most, 16);
+	ck_assert_uint_le(most, 64);
+	for (uint32_t i = 0; i < most; i++)
+		ck_assert_uint_eq(test_oiap(tpm, &s[i], owner_auth), TPM_SUCCESS);
+	ck_assert_uint_eq(test_oiap(tpm, &s[0], owner_auth), TPM_RESOURCES);
+	ck_assert_uint_eq(test_flush(tpm, s[1].handle, TPM_RT_AUTH), TPM_SUCCESS);
+	ck_assert_uint_eq(test_oiap(tpm, &s[1], owner_auth), TPM_SUCCESS);
+	test_reboot(tpm);
+	for (uint32_t i = 0; i < most; i++)
+		ck_assert_uint_eq(test_oiap(tpm, &s[i], owner_auth), TPM_SUCCESS);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(the_caller_learns_what_a_command_changed)
+{
+	uint8_t value[TPM_DIGEST_SIZE];
+	struct tpm *tpm = test_tpm();
+	struct test_session s;
+
+	ck_assert_uint_eq(test_pcr_read(tpm, 0, value), TPM_SUCCESS);
+	ck_assert_uint_eq(bench.changed, 0);
+	ck_assert_uint_eq(test_plain_u32(tpm, TPM_ORD_GetRandom, 4), TPM_SUCCESS);
+	ck_assert_uint_eq(bench.changed, 0);
+	ck_assert_uint_eq(test_extend(tpm, 0, digest, value), TPM_SUCCESS);
+	ck_assert_uint_eq(bench.changed, TPM_CHANGED_VOLATILE);
+	ck_assert_uint_eq(test_oiap(tpm, &s, owner_auth), TPM_SUCCESS);
+	ck_assert_uint_eq(bench.changed, TPM_CHANGED_VOLATILE);
+	ck_assert_uint_eq(test_take_ownership(tpm, &test_srk_key), TPM_SUCCESS);
+	ck_assert(bench.changed & TPM_CHANGED_PERMANENT);
+	ck_assert_uint_eq(test_plain(tpm, TPM_ORD_SaveState), TPM_SUCCESS);
+	ck_assert(bench.changed & TPM_CHANGED_SAVED);
+	ck_assert(!(bench.changed & TPM_CHANGED_PERMANENT));
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(a_cancelled_command_fails_and_leaves_nothing)
+{
+	struct tpm *tpm = test_owned_tpm();
+	struct blob key;
+	uint32_t handle;
+
+	bench.cancel_after = 1;
+	ck_assert_uint_eq(test_create_key(tpm, &test_storage_key, &key), TPM_FAIL);
+	ck_assert_uint_eq(bench.cancel_after, 0);
+	ck_assert(!(bench.changed & TPM_CHANGED_PERMANENT));
+	ck_assert_uint_eq(test_create_key(tpm, &test_signing_key, &key), TPM_SUCCESS);
+	ck_assert_uint_eq(test_load_key(tpm, &key, &handle), TPM_SUCCESS);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(without_random_bytes_a_command_fails)
+{
+	struct tpm *tpm = test_owned_tpm();
+	struct test_session s;
+
+	bench.random_fails = true;
+	ck_assert_uint_eq(test_plain_u32(tpm, TPM_ORD_GetRandom, 4), TPM_FAIL);
+	ck_assert_uint_ne(test_oiap(tpm, &s, owner_auth), TPM_SUCCESS);
+	bench.random_fails = false;
+	ck_assert_uint_eq(test_oiap(tpm, &s, owner_auth), TPM_SUCCESS);
+
+	/* nor does an authorized one answer with a nonceEven that is none */
+	struct call c;
+	call_begin(&c, tpm, TPM_ORD_OwnerReadPubek);
+	call_session(&c, &s);
+	bench.random_fails = true;
+	ck_assert_uint_eq(call_run(&c), TPM_FAIL);
+	tpm_free(tpm);
+}
+END_TEST
+
+int
+main(void)
+{
+	const TTest *const tests[] = {
+		less_than_a_header_is_answered,
+		a_size_field_that_lies_is_refused,
+		parameters_cut_or_followed_by_more_are_refused,
+		a_command_over_the_buffer_size_is_refused,
+		an_unknown_tag_is_refused,
+		an_unknown_ordinal_is_refused_with_every_tag,
+		a_tag_that_the_ordinal_does_not_have_is_refused,
+		a_command_too_short_for_its_authorization_is_refused,
+		noise_is_answered,
+		before_startup_nothing_else_runs,
+		startup_runs_once,
+		a_disabled_tpm_says_so,
+		a_deactivated_tpm_says_so_from_the_next_start_on,
+		startup_deactivated_lasts_until_the_next_start,
+		without_an_owner_there_is_no_srk,
+		a_wrong_secret_fails_and_ends_the_session,
+		the_second_wrong_secret_has_a_code_of_its_own_and_ends_both_sessions,
+		a_session_goes_on_while_its_caller_wants,
+		an_osap_session_goes_on_while_its_caller_wants,
+		a_command_cannot_be_replayed,
+		an_authorized_command_cannot_be_changed_under_way,
+		an_osap_session_speaks_only_for_its_entity,
+		new_authdata_ends_the_osap_session_that_carried_it,
+		authdata_is_not_inserted_in_an_oiap_session,
+		authdata_can_travel_by_xor_and_by_aes,
+		a_key_that_needs_authdata_is_not_used_without,
+		unknown_handles_are_refused,
+		sessions_run_out_and_come_back,
+		the_caller_learns_what_a_command_changed,
+		a_cancelled_command_fails_and_leaves_nothing,
+		without_random_bytes_a_command_fails,
+		NULL,
+	};
+
+	return test_suite("engine", tests);
+}
