@@ -10,14 +10,14 @@ import struct
 import subprocess
 from pathlib import Path
 
-from host import BUILD, until
+from host import BUILD, accepts, until
 from transport import connect
 
 GUEST = BUILD / "guest"
 TOOLS = ("tcsd", "tpm_version", "tpm_createek", "tpm_takeownership", "tpm_getpubek",
          "tpm_sealdata", "tpm_unsealdata", "tpm_nvdefine", "tpm_nvwrite", "tpm_nvread",
          "tpm_mkuuid", "tpm_mkaik", "tpm_loadkey", "tpm_getquote", "tpm_getpcrhash")
-BOOT_SECONDS = 300  # software emulation on a busy machine
+BOOT_SECONDS = 120  # software emulation on a busy machine
 
 # Runs /test.sh, with its output on the second serial port and its status in the last line.
 INIT = """#!/bin/busybox sh
@@ -42,6 +42,7 @@ FILES = {
     "etc/passwd": "root:x:0:0::/:/bin/sh\ntss:x:102:109::/var/lib/tpm:/bin/false\n",
     "etc/group": "root:x:0:\ntss:x:109:\n",
     "etc/hosts": "127.0.0.1 localhost\n",
+    "etc/nsswitch.conf": "hosts: files\n",
     "etc/tcsd.conf": "",
 }
 
@@ -88,6 +89,8 @@ def root_file_system():
         ldd = subprocess.run(["ldd", *programs], text=True, capture_output=True, check=True).stdout
         libraries = {Path(word) for word in ldd.split() if word.startswith("/") and
                      not word.endswith(":")}
+        # tcsd's threads load it when they end.
+        libraries.add(Path("/lib/x86_64-linux-gnu/libgcc_s.so.1"))
         for path in {*programs, *libraries}:
             copy = root / path.relative_to("/")
             copy.parent.mkdir(parents=True, exist_ok=True)
@@ -102,7 +105,7 @@ class Machine:
     """A running PC. script is what its init runs; output() what that has said."""
 
     def __init__(self, host, control_socket, script, *options):
-        number = len(host.processes)
+        self.host, number = host, len(host.processes)
         self.serial, self.line, self.monitor = (
             host.path(f"{name}-{number}") for name in ("serial", "line", "qmp"))
         ramdisk = host.path(f"ramdisk-{number}")
@@ -121,6 +124,7 @@ class Machine:
             "-qmp", f"unix:{self.monitor},server=on,wait=off",
             "-chardev", f"socket,id=tpm,path={control_socket}",
             "-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-tis,tpmdev=tpm0", *options)
+        until(lambda: accepts(f"unix:{self.monitor}"), "QEMU's monitor answers", self.process)
 
     def output(self):
         return self.serial.read_text(errors="replace") if self.serial.exists() else ""
@@ -131,9 +135,9 @@ class Machine:
         return self.output()
 
     def tell(self, text):
-        """Sends the script a line on the second serial port."""
-        with connect(f"unix:{self.line}") as s:
-            s.sendall(text.encode() + b"\n")
+        """Sends the script a line on the second serial port, which stays connected."""
+        line = self.host.closes(connect(f"unix:{self.line}"))
+        line.sendall(text.encode() + b"\n")
 
     def finish(self):
         """Waits for the guest to power off; returns what its script has said, which succeeded."""
