@@ -26,7 +26,8 @@ enum {
 	QUICK_DEATH_SECONDS = 10, /* a process that lived longer died of something new */
 	PAUSE_FIRST_MS = 50,
 	PAUSE_MAX_MS = 30000,
-	OPEN_DEATHS_MAX = 3, /* quick deaths before those that wait for it are told */
+	PAUSE_SERVED_MS = 100, /* for one that has answered commands before it died */
+	OPEN_DEATHS_MAX = 3,   /* quick deaths before those that wait for it are told */
 };
 
 const char *
@@ -50,22 +51,23 @@ set_timer(struct instance *instance, unsigned milliseconds)
 
 /* The first restart is immediate, so that a guest notices nothing; then ever longer pauses. */
 static unsigned
-pause_after(unsigned quick_deaths)
+restart_pause(const struct instance *instance)
 {
+	unsigned most = instance->served ? PAUSE_SERVED_MS : PAUSE_MAX_MS;
 	unsigned pause = PAUSE_FIRST_MS;
 
-	if (quick_deaths <= 1)
+	if (instance->quick_deaths <= 1)
 		return 0;
-	for (unsigned i = 2; i < quick_deaths && pause < PAUSE_MAX_MS; i++)
+	for (unsigned i = 2; i < instance->quick_deaths && pause < most; i++)
 		pause *= 2;
-	return pause < PAUSE_MAX_MS ? pause : PAUSE_MAX_MS;
+	return pause < most ? pause : most;
 }
 
 static void
 start_after_pause(struct instance *instance)
 {
 	instance->state = INFO_RESTARTING;
-	set_timer(instance, pause_after(instance->quick_deaths));
+	set_timer(instance, restart_pause(instance));
 }
 
 static void __attribute__((format(printf, 3, 4)))
@@ -172,7 +174,7 @@ died(struct instance *instance, const char *how)
 		return;
 	}
 	log_error("instance %u: %s; it is started again in %u ms", instance->entry.id,
-		  instance->why, pause_after(instance->quick_deaths));
+		  instance->why, restart_pause(instance));
 	start_after_pause(instance);
 }
 
@@ -235,6 +237,7 @@ launch(struct instance *instance)
 	clock_gettime(CLOCK_MONOTONIC, &instance->began);
 	instance->run = ++instance->table->runs;
 	instance->chip_jobs = 0;
+	instance->served = false;
 	int rc = open_journal(instance);
 	if (rc == 0)
 		rc = pipes_open(instance);

@@ -56,6 +56,7 @@ struct instance {
 	uint64_t run;          /* counts processes: an answer to an earlier one is dropped */
 	struct event *timer;   /* what is due next in this state */
 	struct timespec began; /* the process; monotonic clock */
+	bool served;           /* it has answered a command */
 	unsigned quick_deaths; /* in a row */
 	unsigned restarts;
 	struct request *opening; /* lists of requests that wait until it serves, or is gone */

@@ -134,6 +134,7 @@ queue_response(struct instance *instance, const struct stream_message *message)
 	} else {
 		command->response_len = 0;
 	}
+	instance->served = true;
 	dequeue(instance);
 	command_finish(command, parts.code);
 	queue_run(instance);
