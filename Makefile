@@ -172,4 +172,4 @@ clean:
 	rm -rf $(BUILD)
 
 .SECONDARY:
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(addprefix $(BUILD)/,opt san fuzz) -name '*.d' 2>/dev/null)
