@@ -241,21 +241,21 @@ enum auth_kind {
 
 /* Attributes of a command. */
 enum {
-	WHEN_DISABLED = 1 << 0,      /* available while the TPM is disabled */
-	WHEN_DEACTIVATED = 1 << 1,   /* ... deactivated */
-	WHEN_FAILED = 1 << 2,        /* ... after a failed self-test */
-	WHEN_POSTINIT = 1 << 3,      /* ... before TPM_Startup */
-	NEEDS_OWNER = 1 << 4,        /* TPM_NOSRK without one, as use of its AuthData or of a key */
-	NEEDS_NO_OWNER = 1 << 5,     /* TPM_OWNER_SET with one */
-	NO_TRANSPORT = 1 << 6,       /* TPM_NO_WRAP_TRANSPORT inside a transport session */
-	NO_TRANSPORT_DATA = 1 << 13, /* inside one, its parameters are in the clear */
-	AUDIT_NEVER = 1 << 7,        /* cannot be audited */
-	AUDIT_DEFAULT = 1 << 8,      /* audited until TPM_SetOrdinalAuditStatus */
-	PURE = 1 << 9, /* changes nothing, not even volatile state, when it has no session */
-	INSERTS_AUTH = 1 << 13, /* new AuthData comes encrypted by the first session: never OIAP */
-	IGNORES_PCR = 1 << 12, /* its keys may be bound to other PCR values than the present ones */
-	KEEPS_SAVED = 1 << 11, /* what TPM_SaveState kept stays valid */
-	KEEPS_SHA1 = 1 << 10,  /* part of a SHA-1 thread; any other command ends the thread */
+	WHEN_DISABLED = 1 << 0,     /* available while the TPM is disabled */
+	WHEN_DEACTIVATED = 1 << 1,  /* ... deactivated */
+	WHEN_FAILED = 1 << 2,       /* ... after a failed self-test */
+	WHEN_POSTINIT = 1 << 3,     /* ... before TPM_Startup */
+	NEEDS_OWNER = 1 << 4,       /* TPM_NOSRK without one, as use of its AuthData or of a key */
+	NEEDS_NO_OWNER = 1 << 5,    /* TPM_OWNER_SET with one */
+	NO_TRANSPORT = 1 << 6,      /* TPM_NO_WRAP_TRANSPORT inside a transport session */
+	NO_TRANSPORT_DATA = 1 << 7, /* inside one, its parameters are in the clear */
+	AUDIT_NEVER = 1 << 8,       /* cannot be audited */
+	AUDIT_DEFAULT = 1 << 9,     /* audited until TPM_SetOrdinalAuditStatus */
+	PURE = 1 << 10,       /* changes nothing, not even volatile state, when it has no session */
+	KEEPS_SHA1 = 1 << 11, /* part of a SHA-1 thread; any other command ends the thread */
+	KEEPS_SAVED = 1 << 12, /* what TPM_SaveState kept stays valid */
+	IGNORES_PCR = 1 << 13, /* its keys may be bound to other PCR values than the present ones */
+	INSERTS_AUTH = 1 << 14, /* new AuthData comes encrypted by the first session: never OIAP */
 };
 
 enum duration { DURATION_SHORT, DURATION_MEDIUM, DURATION_LONG };

@@ -248,6 +248,16 @@ authorize(struct command *c)
 	return TPM_SUCCESS;
 }
 
+/* Before anything changes; the generation of keys polls on. Private-key operations take too short
+ * to be left half way. */
+static bool
+cancelled(const struct command *c)
+{
+	const struct tpm_platform *p = &c->tpm->platform;
+
+	return c->row->duration != DURATION_SHORT && p->cancelled(p->ctx);
+}
+
 static void
 terminate_session(struct command *c, struct auth *a)
 {
@@ -327,7 +337,7 @@ execute(struct command *c, const uint8_t *cmd, size_t cmd_len)
 	if ((rc = resolve_handles(c)) != TPM_SUCCESS)
 		return rc;
 	if ((rc = find_sessions(c)) == TPM_SUCCESS && (rc = authorize(c)) == TPM_SUCCESS) {
-		rc = c->row->handler(c);
+		rc = cancelled(c) ? TPM_FAIL : c->row->handler(c);
 		if (rc == TPM_SUCCESS && c->out.failed)
 			rc = TPM_SIZE;
 		if (rc == TPM_SUCCESS && !(c->row->attributes & (PURE | KEEPS_SAVED)))

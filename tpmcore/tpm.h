@@ -27,7 +27,7 @@ struct tpm_platform {
 	uint64_t (*now)(void *ctx);
 	/* physical_presence: the state of the hardware pin. */
 	bool (*physical_presence)(void *ctx);
-	/* cancelled: polled while a long operation runs; true ends it with TPM_FAIL. */
+	/* cancelled: polled before and while a long operation runs; true ends it with TPM_FAIL. */
 	bool (*cancelled)(void *ctx);
 };
 
