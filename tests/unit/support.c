@@ -245,6 +245,36 @@ call_session(struct call *c, struct test_session *s)
 	c->sessions[c->session_count++] = s;
 }
 
+void
+call_begin_oiap(struct call *c, struct test_session *s, struct tpm *tpm, uint32_t ordinal,
+		const uint8_t *auth)
+{
+	call_begin(c, tpm, ordinal);
+	if (auth) {
+		ck_assert_uint_eq(test_oiap(tpm, s, auth), TPM_SUCCESS);
+		call_session(c, s);
+	}
+}
+
+void
+call_begin_osap(struct call *c, struct test_session *s, struct tpm *tpm, uint32_t ordinal,
+		uint32_t key, const uint8_t *auth)
+{
+	test_osap_key(tpm, s, key, auth);
+	call_begin(c, tpm, ordinal);
+	call_handle(c, key);
+	call_session(c, s);
+}
+
+void
+call_new_auth(struct call *c, bool second, const uint8_t *auth)
+{
+	uint8_t encrypted[TPM_DIGEST_SIZE];
+
+	test_encrypt_auth(c->sessions[0], second, auth, encrypted);
+	writer_bytes(&c->params, encrypted, sizeof(encrypted));
+}
+
 /* SHA-1 of a number or two and the parameters, as requests and responses are hashed. */
 static void
 params_digest(uint8_t *digest, const uint32_t *numbers, size_t count, const void *params,
@@ -368,6 +398,18 @@ call_run_into(struct call *c, struct blob *out)
 		ck_assert(!c->out.failed);
 		out->len = value.left;
 		reader_bytes(&value, out->data, out->len);
+	}
+	return rc;
+}
+
+TPM_RESULT
+call_run_all(struct call *c, struct blob *out)
+{
+	TPM_RESULT rc = call_run(c);
+
+	if (rc == TPM_SUCCESS) {
+		out->len = c->out.left;
+		reader_bytes(&c->out, out->data, out->len);
 	}
 	return rc;
 }

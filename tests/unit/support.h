@@ -112,14 +112,25 @@ void call_handle(struct call *c, uint32_t handle);
 /* call_session: authorizes by s, which is used up unless s->close is false. */
 void call_session(struct call *c, struct test_session *s);
 /*
+ * call_begin_oiap: call_begin, authorized by the entity with this AuthData (NULL: by none).
+ * call_begin_osap: the same with OSAP for the key of a handle, and call_handle of it.
+ * call_new_auth: writes AuthData as test_encrypt_auth for the command's first session makes it.
+ */
+void call_begin_oiap(struct call *c, struct test_session *s, struct tpm *tpm, uint32_t ordinal,
+		     const uint8_t *auth);
+void call_begin_osap(struct call *c, struct test_session *s, struct tpm *tpm, uint32_t ordinal,
+		     uint32_t key, const uint8_t *auth);
+void call_new_auth(struct call *c, bool second, const uint8_t *auth);
+/*
  * call_run: sends it at bench.locality and returns its result. Fails the test for a response of a
  * wrong form or with a wrong HMAC; keeps the sessions' nonces.
  */
 TPM_RESULT call_run(struct call *c);
 /* call_build: only makes c->command, for tests that send a changed one. Returns its length. */
 size_t call_build(struct call *c);
-/* call_run_into: call_run takes a sized value off the response. */
+/* call_run_into: call_run takes a sized value off the response. call_run_all: all parameters. */
 TPM_RESULT call_run_into(struct call *c, struct blob *out);
+TPM_RESULT call_run_all(struct call *c, struct blob *out);
 
 /* test_send: any bytes. The response must be well formed; returns its result. */
 TPM_RESULT test_send(struct tpm *tpm, const void *command, size_t len, struct blob *response);
@@ -184,6 +195,14 @@ TPM_RESULT test_sign(struct tpm *tpm, uint32_t key, const uint8_t *auth, const v
 void write_pcr_selection(struct writer *w, uint32_t pcrs);
 /* test_pcr_info: TPM_PCR_INFO that wants the current values of pcrs. */
 void test_pcr_info(struct tpm *tpm, uint32_t pcrs, struct blob *info);
+/*
+ * test_composite_digest: SHA-1 of the TPM_PCR_COMPOSITE of pcrs with their current values.
+ * test_pcr_info_long: TPM_PCR_INFO_LONG that wants the current values of pcrs and one of the
+ * localities of a mask; creation pcrs are those of creation.
+ */
+void test_composite_digest(struct tpm *tpm, uint32_t pcrs, uint8_t *digest);
+void test_pcr_info_long(struct tpm *tpm, uint32_t creation, uint32_t pcrs, uint8_t localities,
+			struct blob *info);
 /*
  * test_quote: of pcrs, over 20 bytes of external data. composite: TPM_PCR_COMPOSITE.
  * test_verify_quote: whether the signature is key's over composite and external.

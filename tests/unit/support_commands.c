@@ -156,23 +156,14 @@ TPM_RESULT
 test_create_key_under(struct tpm *tpm, uint32_t parent, const uint8_t *parent_auth,
 		      const struct key_template *t, struct blob *key)
 {
-	uint8_t encrypted[TPM_DIGEST_SIZE];
 	struct test_session s;
 	struct call c;
 
-	test_osap_key(tpm, &s, parent, parent_auth);
-	call_begin(&c, tpm, TPM_ORD_CreateWrapKey);
-	call_handle(&c, parent);
-	test_encrypt_auth(&s, false, key_auth, encrypted);
-	writer_bytes(&c.params, encrypted, sizeof(encrypted));
-	test_encrypt_auth(&s, true, migration_auth, encrypted);
-	writer_bytes(&c.params, encrypted, sizeof(encrypted));
+	call_begin_osap(&c, &s, tpm, TPM_ORD_CreateWrapKey, parent, parent_auth);
+	call_new_auth(&c, false, key_auth);
+	call_new_auth(&c, true, migration_auth);
 	write_key_template(&c.params, t);
-	call_session(&c, &s);
-	TPM_RESULT rc = call_run(&c);
-	if (rc == TPM_SUCCESS)
-		take(&c.out, c.out.left, key);
-	return rc;
+	return call_run_all(&c, key);
 }
 
 TPM_RESULT
@@ -188,11 +179,9 @@ test_load_key_under(struct tpm *tpm, uint32_t parent, const uint8_t *parent_auth
 	struct test_session s;
 	struct call c;
 
-	ck_assert_uint_eq(test_oiap(tpm, &s, parent_auth), TPM_SUCCESS);
-	call_begin(&c, tpm, TPM_ORD_LoadKey2);
+	call_begin_oiap(&c, &s, tpm, TPM_ORD_LoadKey2, parent_auth);
 	call_handle(&c, parent);
 	writer_bytes(&c.params, key->data, key->len);
-	call_session(&c, &s);
 	TPM_RESULT rc = call_run(&c);
 	*handle = c.handle;
 	return rc;
@@ -232,22 +221,14 @@ TPM_RESULT
 test_seal(struct tpm *tpm, const struct blob *pcr_info, const void *data, size_t len,
 	  struct blob *sealed)
 {
-	uint8_t encrypted[TPM_DIGEST_SIZE];
 	struct test_session s;
 	struct call c;
 
-	test_osap_key(tpm, &s, TPM_KH_SRK, srk_auth);
-	call_begin(&c, tpm, TPM_ORD_Seal);
-	call_handle(&c, TPM_KH_SRK);
-	test_encrypt_auth(&s, false, data_auth, encrypted);
-	writer_bytes(&c.params, encrypted, sizeof(encrypted));
+	call_begin_osap(&c, &s, tpm, TPM_ORD_Seal, TPM_KH_SRK, srk_auth);
+	call_new_auth(&c, false, data_auth);
 	writer_sized(&c.params, pcr_info ? pcr_info->data : NULL, pcr_info ? pcr_info->len : 0);
 	writer_sized(&c.params, data, len);
-	call_session(&c, &s);
-	TPM_RESULT rc = call_run(&c);
-	if (rc == TPM_SUCCESS)
-		take(&c.out, c.out.left, sealed);
-	return rc;
+	return call_run_all(&c, sealed);
 }
 
 TPM_RESULT
@@ -273,11 +254,9 @@ test_sign(struct tpm *tpm, uint32_t key, const uint8_t *auth, const void *data, 
 	struct test_session s;
 	struct call c;
 
-	ck_assert_uint_eq(test_oiap(tpm, &s, auth), TPM_SUCCESS);
-	call_begin(&c, tpm, TPM_ORD_Sign);
+	call_begin_oiap(&c, &s, tpm, TPM_ORD_Sign, auth);
 	call_handle(&c, key);
 	writer_sized(&c.params, data, len);
-	call_session(&c, &s);
 	return call_run_into(&c, signature);
 }
 
@@ -290,10 +269,10 @@ write_pcr_selection(struct writer *w, uint32_t pcrs)
 }
 
 void
-test_pcr_info(struct tpm *tpm, uint32_t pcrs, struct blob *info)
+test_composite_digest(struct tpm *tpm, uint32_t pcrs, uint8_t *digest)
 {
 	uint8_t composite[2 + TPM_NUM_PCR / 8 + 4 + TPM_NUM_PCR * TPM_DIGEST_SIZE];
-	uint8_t values[TPM_NUM_PCR * TPM_DIGEST_SIZE], digest[TPM_DIGEST_SIZE];
+	uint8_t values[TPM_NUM_PCR * TPM_DIGEST_SIZE];
 	struct writer w = writer_of(composite, sizeof(composite));
 	size_t len = 0;
 
@@ -305,11 +284,37 @@ test_pcr_info(struct tpm *tpm, uint32_t pcrs, struct blob *info)
 	write_pcr_selection(&w, pcrs);
 	writer_sized(&w, values, len);
 	reference_sha1(digest, composite, w.len);
+}
 
-	w = writer_of(info->data, sizeof(info->data));
+void
+test_pcr_info(struct tpm *tpm, uint32_t pcrs, struct blob *info)
+{
+	uint8_t digest[TPM_DIGEST_SIZE];
+	struct writer w = writer_of(info->data, sizeof(info->data));
+
+	test_composite_digest(tpm, pcrs, digest);
 	write_pcr_selection(&w, pcrs);
 	writer_bytes(&w, digest, sizeof(digest)); /* digestAtRelease */
 	writer_bytes(&w, digest, sizeof(digest)); /* digestAtCreation, which the TPM sets */
+	info->len = w.len;
+}
+
+void
+test_pcr_info_long(struct tpm *tpm, uint32_t creation, uint32_t pcrs, uint8_t localities,
+		   struct blob *info)
+{
+	static const uint8_t unset[TPM_DIGEST_SIZE];
+	uint8_t digest[TPM_DIGEST_SIZE];
+	struct writer w = writer_of(info->data, sizeof(info->data));
+
+	test_composite_digest(tpm, pcrs, digest);
+	writer_u16(&w, TPM_TAG_PCR_INFO_LONG);
+	writer_u8(&w, 0); /* localityAtCreation, which the TPM sets */
+	writer_u8(&w, localities);
+	write_pcr_selection(&w, creation);
+	write_pcr_selection(&w, pcrs);
+	writer_bytes(&w, unset, sizeof(unset)); /* digestAtCreation, likewise */
+	writer_bytes(&w, digest, sizeof(digest));
 	info->len = w.len;
 }
 
@@ -320,12 +325,10 @@ test_quote(struct tpm *tpm, uint32_t key, const uint8_t *auth, const uint8_t *ex
 	struct test_session s;
 	struct call c;
 
-	ck_assert_uint_eq(test_oiap(tpm, &s, auth), TPM_SUCCESS);
-	call_begin(&c, tpm, TPM_ORD_Quote);
+	call_begin_oiap(&c, &s, tpm, TPM_ORD_Quote, auth);
 	call_handle(&c, key);
 	writer_bytes(&c.params, external, TPM_DIGEST_SIZE);
 	write_pcr_selection(&c.params, pcrs);
-	call_session(&c, &s);
 	TPM_RESULT rc = call_run(&c);
 	if (rc)
 		return rc;
@@ -452,13 +455,9 @@ static void
 nv_begin(struct call *c, struct test_session *s, struct tpm *tpm, uint32_t ordinal,
 	 const uint8_t *auth, uint32_t index, uint32_t offset)
 {
-	call_begin(c, tpm, ordinal);
+	call_begin_oiap(c, s, tpm, ordinal, auth);
 	writer_u32(&c->params, index);
 	writer_u32(&c->params, offset);
-	if (auth) {
-		ck_assert_uint_eq(test_oiap(tpm, s, auth), TPM_SUCCESS);
-		call_session(c, s);
-	}
 }
 
 TPM_RESULT

@@ -1,6 +1,5 @@
+#include "tests/unit/snapshot.h"
 #include "tests/unit/support.h"
-
-#include <stdlib.h>
 
 static const uint8_t zeros[TPM_DIGEST_SIZE];
 static const uint8_t digest[TPM_DIGEST_SIZE] = "twenty bytes exactly";
@@ -389,30 +388,6 @@ START_TEST(a_command_cannot_be_replayed)
 }
 END_TEST
 
-/* A running TPM as it is now, to be gone back to. */
-struct snapshot {
-	uint8_t *permanent, *running;
-	size_t permanent_len, running_len;
-};
-
-static void
-snapshot_take(struct snapshot *s, const struct tpm *tpm)
-{
-	tpm_get_state(tpm, TPM_STATE_PERMANENT, &s->permanent, &s->permanent_len);
-	tpm_get_state(tpm, TPM_STATE_VOLATILE, &s->running, &s->running_len);
-	ck_assert(s->permanent && s->running);
-}
-
-static void
-snapshot_restore(const struct snapshot *s, struct tpm *tpm)
-{
-	ck_assert_uint_eq(tpm_set_state(tpm, TPM_STATE_PERMANENT, s->permanent, s->permanent_len),
-			  TPM_SUCCESS);
-	tpm_init(tpm);
-	ck_assert_uint_eq(tpm_set_state(tpm, TPM_STATE_VOLATILE, s->running, s->running_len),
-			  TPM_SUCCESS);
-}
-
 START_TEST(an_authorized_command_cannot_be_changed_under_way)
 {
 	enum { AUTH_LEN = 4 + TPM_DIGEST_SIZE + 1 + TPM_DIGEST_SIZE };
@@ -443,8 +418,7 @@ START_TEST(an_authorized_command_cannot_be_changed_under_way)
 	}
 	snapshot_restore(&snapshot, tpm);
 	ck_assert_uint_eq(test_send(tpm, c.command, len, &response), TPM_SUCCESS);
-	free(snapshot.permanent);
-	free(snapshot.running);
+	snapshot_free(&snapshot);
 	tpm_free(tpm);
 }
 END_TEST
