@@ -61,6 +61,8 @@ write_all(int fd, const uint8_t *data, size_t len)
 	while (len > 0) {
 		ssize_t n = write(fd, data, len);
 
+		if (n < 0 && errno == EINTR)
+			continue;
 		if (n < 0)
 			return -errno;
 		data += n;
@@ -129,7 +131,9 @@ nvm_unlink(struct store *store, uint32_t id)
 	char name[NVM_NAME_MAX];
 
 	nvm_name(name, id, 0);
-	if (unlinkat(store->dir_fd, name, 0) < 0 && errno != ENOENT)
+	/* Durable before the log forgets that there was such an instance, else a crash would leave a
+	 * file of nobody. */
+	if ((unlinkat(store->dir_fd, name, 0) < 0 && errno != ENOENT) || fsync(store->dir_fd) < 0)
 		log_warning("instance %u is deleted and its key destroyed, but %s/%s could not be "
 			    "removed: %s",
 			    id, store->dir, name, strerror(errno));

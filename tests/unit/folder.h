@@ -10,6 +10,9 @@ enum { FOLDER_NAME_MAX = 64 };
 void folder_make(char folder[FOLDER_NAME_MAX]);
 void folder_remove(const char *folder);
 
+/* folder_empty: removes all files in it. */
+void folder_empty(const char *folder);
+
 /* folder_path: the path of a file in it; valid until the fourth next call. */
 const char *folder_path(const char *folder, const char *name);
 

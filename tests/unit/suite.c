@@ -44,10 +44,12 @@ suite_run_prepared(const char *name, const TTest *const tests[], void (*prepare)
 }
 
 int
-suite_run_each(const char *name, const TTest *const tests[], int variants)
+suite_run_each(const char *name, const TTest *const tests[], int variants, void (*set_up)(void),
+	       void (*tear_down)(void))
 {
 	TCase *tc = new_case(name);
 
+	tcase_add_checked_fixture(tc, set_up, tear_down);
 	for (size_t i = 0; tests[i]; i++)
 		tcase_add_loop_test(tc, tests[i], 0, variants);
 	return run(suite_create(name), tc);

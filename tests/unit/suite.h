@@ -17,6 +17,7 @@ int suite_run_prepared(const char *name, const TTest *const tests[], void (*prep
 		       void (*set_up)(void), void (*tear_down)(void));
 
 /* suite_run_each: runs every test once for each _i from 0 to variants - 1. */
-int suite_run_each(const char *name, const TTest *const tests[], int variants);
+int suite_run_each(const char *name, const TTest *const tests[], int variants, void (*set_up)(void),
+		   void (*tear_down)(void));
 
 #endif

@@ -365,5 +365,5 @@ main(void)
 		printf("SKIP physical TPM: needs swtpm\n");
 		return EXIT_SUCCESS;
 	}
-	return suite_run_each("physical TPM", tests, 2);
+	return suite_run_each("physical TPM", tests, 2, NULL, NULL);
 }

@@ -411,5 +411,5 @@ main(void)
 		printf("SKIP root key: needs swtpm\n");
 		return EXIT_SUCCESS;
 	}
-	return suite_run_each("root key", tests, 2);
+	return suite_run_each("root key", tests, 2, NULL, NULL);
 }
