@@ -169,7 +169,8 @@ class Host:
                     os.kill(pid, signal.SIGKILL)
             for process in self.processes:
                 process.wait()
-            for orphan in children() - self.old_children:
+            # Not those that a manager started between the look and its end: the next round's.
+            for orphan in pids & children():
                 os.waitpid(orphan, 0)
         return killed
 
