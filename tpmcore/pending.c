@@ -1,4 +1,5 @@
-/* Chapters that are not there yet. */
+/* Chapters that are not there yet. The lead is writing auditing.c, dictionary.c and delegation.c
+ * (chap1: the others). */
 #include "tpmcore/core.h"
 
 TPM_RESULT
