@@ -213,12 +213,12 @@ static const struct ordinal table[] = {
 	    .attributes = PURE | NEEDS_OWNER),
 
 	/* Non-volatile storage (20) */
-	CMD(TPM, NV_DefineSpace, NO_HANDLE, OWNER_OR_NONE, SHORT, "Nd", .attributes = WHEN_OFF,
-	    OWNER_MAY(NV_DefineSpace)),
-	CMD(TPM, NV_WriteValue, NO_HANDLE, OWNER_OR_NONE, SHORT, "44s", .attributes = WHEN_OFF,
+	CMD(TPM, NV_DefineSpace, NO_HANDLE, OWNER_OR_NONE, SHORT, "Nd",
+	    .attributes = WHEN_OFF | INSERTS_AUTH, OWNER_MAY(NV_DefineSpace)),
+	CMD(TPM, NV_WriteValue, NO_HANDLE, HANDLER_OR_NONE, SHORT, "44s", .attributes = WHEN_OFF,
 	    OWNER_MAY(NV_WriteValue)),
 	CMD(TPM, NV_WriteValueAuth, NO_HANDLE, HANDLER, SHORT, "44s", .attributes = NEEDS_OWNER),
-	CMD(TPM, NV_ReadValue, NO_HANDLE, OWNER_OR_NONE, SHORT, "444", .attributes = WHEN_OFF,
+	CMD(TPM, NV_ReadValue, NO_HANDLE, HANDLER_OR_NONE, SHORT, "444", .attributes = WHEN_OFF,
 	    OWNER_MAY(NV_ReadValue)),
 	CMD(TPM, NV_ReadValueAuth, NO_HANDLE, HANDLER, SHORT, "444", .attributes = NEEDS_OWNER),
 

@@ -51,26 +51,9 @@ dictionary_failure(struct tpm *tpm)
 	(void)tpm;
 }
 void
-nv_startup_clear(struct tpm *tpm)
-{
-	(void)tpm;
-}
-void
-nv_owner_clear(struct tpm *tpm)
-{
-	(void)tpm;
-}
-void
 counters_owner_clear(struct tpm *tpm)
 {
 	(void)tpm;
-}
-struct nv_area *
-nv_find(struct tpm *tpm, uint32_t index)
-{
-	(void)tpm;
-	(void)index;
-	return NULL;
 }
 struct counter *
 counter_find(struct tpm *tpm, uint32_t id)
@@ -84,12 +67,6 @@ dictionary_info_write(const struct tpm *tpm, struct writer *w)
 {
 	(void)tpm;
 	(void)w;
-}
-uint32_t
-nv_available(const struct tpm *tpm)
-{
-	(void)tpm;
-	return MAX_NV_BYTES;
 }
 uint64_t
 ticks_now(const struct tpm *tpm)

@@ -561,6 +561,7 @@ enum {
 #define TPM_NV_INDEX_TPM_CC          0x0000f001u
 #define TPM_NV_INDEX_PlatformCert    0x0000f002u
 #define TPM_NV_INDEX_Platform_CC     0x0000f003u
+#define TPM_NV_INDEX_TRIAL           0x0000f004u
 #define TPM_NV_INDEX_TSS_BASE        0x00011100u
 #define TPM_NV_INDEX_PC_BASE         0x00011200u
 #define TPM_NV_INDEX_SERVER_BASE     0x00011300u
