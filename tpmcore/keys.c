@@ -81,6 +81,10 @@ static const struct usage {
 	{ TPM_KEY_MIGRATE, 2048, { TPM_ES_RSAESOAEP_SHA1_MGF1 }, { TPM_SS_NONE } },
 };
 
+#define ALL_KEY_FLAGS                                                                              \
+	(uint32_t)(TPM_REDIRECTION | TPM_MIGRATABLE | TPM_VOLATILE | TPM_PCRIGNOREDONREAD |        \
+		   TPM_MIGRATEAUTHORITY)
+
 static bool
 listed(const uint16_t *list, size_t count, uint16_t value)
 {
@@ -107,8 +111,9 @@ key_check_parms(const struct key *key)
 	while (u->usage != key->keyUsage)
 		if (++u == usages + sizeof(usages) / sizeof(usages[0]))
 			return TPM_INVALID_KEYUSAGE;
-	if (!listed(u->encSchemes, 3, p->encScheme) || !listed(u->sigSchemes, 4, p->sigScheme))
-		return TPM_INAPPROPRIATE_ENC;
+	if (!listed(u->encSchemes, 3, p->encScheme) || !listed(u->sigSchemes, 4, p->sigScheme) ||
+	    key->keyFlags & ~ALL_KEY_FLAGS)
+		return TPM_BAD_KEY_PROPERTY;
 	if (p->keyLength < u->min_bits || p->keyLength > CRYPTO_RSA_MAX * 8 || p->keyLength % 16 ||
 	    p->numPrimes != 2 || !exponent_allowed(p->exponent))
 		return TPM_BAD_KEY_PROPERTY;
