@@ -51,8 +51,6 @@ tpm_ChangeAuth(struct command *c)
 
 	if (protocolID != TPM_PID_ADCP)
 		return TPM_BAD_PARAMETER;
-	if (c->auth_count < 2)
-		return TPM_AUTHFAIL; /* newAuth comes encrypted by the parent's OSAP session */
 	TPM_RESULT rc = open_entity(c, entityType, encData, plain, &len);
 	if (rc == TPM_SUCCESS)
 		rc = auth_verify(c, entity_auth, entity_data(plain + AUTH_AT));

@@ -42,6 +42,15 @@ msa_list_read(struct reader r, struct msa_list *list)
 	return list->count > 0 ? TPM_SUCCESS : TPM_INVALID_STRUCTURE;
 }
 
+static bool
+listed(const struct msa_list *list, const uint8_t *digest)
+{
+	for (uint32_t i = 0; i < list->count; i++)
+		if (memcmp(list->digests + i * DIGEST_SIZE, digest, DIGEST_SIZE) == 0)
+			return true;
+	return false;
+}
+
 /* TPM_CMK_AUTH [Part 2, 5.13], which a migration authority signed: restrictTicket. */
 struct cmk_auth {
 	const uint8_t *whole; /* CMK_AUTH_SIZE bytes */
@@ -191,12 +200,10 @@ check_destination(struct command *c, uint16_t scheme, const struct msa_list *lis
 
 	key_pubkey_digest(migrationKey, destination);
 	if (scheme == TPM_MS_RESTRICT_MIGRATE) {
-		if (restrictTicket.left > 0 || sigTicket.left > 0)
-			return TPM_BAD_PARAMETER;
-		for (uint32_t i = 0; i < list->count; i++)
-			if (memcmp(list->digests + i * DIGEST_SIZE, destination, DIGEST_SIZE) == 0)
-				return TPM_SUCCESS;
-		return TPM_MA_TICKET_SIGNATURE;
+		if (!listed(list, destination))
+			return TPM_MA_TICKET_SIGNATURE;
+		return restrictTicket.left == 0 && sigTicket.left == 0 ? TPM_SUCCESS
+								       : TPM_BAD_PARAMETER;
 	}
 	if (scheme != TPM_MS_RESTRICT_APPROVE_DOUBLE)
 		return TPM_BAD_PARAMETER;

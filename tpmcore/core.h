@@ -231,6 +231,7 @@ enum auth_kind {
 	AUTH_SRK,           /* use of the SRK; may be left out if it needs no AuthData */
 	AUTH_KEY, /* use of the key of the handle in the same place; may be left out if it needs
 		     none */
+	AUTH_KEY_ALWAYS, /* the same, never left out: it has a secret of the caller's to protect */
 	AUTH_KEY_PUBLIC, /* the same, where only the public half is used: TPM_AUTH_PRIV_USE_ONLY
 			    needs none */
 	AUTH_HANDLER,    /* an entity that only the handler knows: it calls auth_verify */

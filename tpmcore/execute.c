@@ -57,7 +57,8 @@ auths_most(const struct ordinal *row)
 static bool
 auth_optional(uint8_t kind)
 {
-	return kind != AUTH_OWNER && kind != AUTH_HANDLER && kind != AUTH_TRANSPORT;
+	return kind != AUTH_OWNER && kind != AUTH_KEY_ALWAYS && kind != AUTH_HANDLER &&
+	       kind != AUTH_TRANSPORT;
 }
 
 static unsigned
@@ -239,7 +240,8 @@ authorize(struct command *c)
 			rc = TPM_NOSRK;
 		else if (kind == AUTH_OWNER || kind == AUTH_OWNER_OR_NONE)
 			rc = auth_verify(c, next, entity_owner(c->tpm));
-		else if (kind == AUTH_KEY || kind == AUTH_KEY_PUBLIC || kind == AUTH_SRK)
+		else if (kind == AUTH_KEY || kind == AUTH_KEY_ALWAYS || kind == AUTH_KEY_PUBLIC ||
+			 kind == AUTH_SRK)
 			rc = auth_verify(c, next, entity_key(key));
 		if (rc)
 			return rc;

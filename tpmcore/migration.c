@@ -100,7 +100,10 @@ read_packed(struct private_area *a, struct reader m, const uint8_t *seed, uint8_
 	writer_bytes(&w, seed, SEED_SIZE);
 	writer_bytes(&w, part.pos, part.left);
 	a->privKey_len = w.len;
-	return reader_done(&m) && !w.failed ? TPM_SUCCESS : TPM_BAD_PARAM_SIZE;
+	/* The seed begins with the size of the private key. */
+	struct reader whole = reader_of(a->privKey, w.len);
+	reader_sized(&whole);
+	return reader_done(&m) && reader_done(&whole) ? TPM_SUCCESS : TPM_BAD_PARAM_SIZE;
 }
 
 TPM_RESULT

@@ -9,26 +9,28 @@
 		.duration = DURATION_##duration_, .params = params_, __VA_ARGS__                   \
 	}
 
-#define NO_HANDLE        HANDLE_NONE
-#define KEY              HANDLE_KEY
-#define KEY_KEY          HANDLE_KEY, HANDLE_KEY
-#define RAW              HANDLE_RAW
-#define NO_AUTH          AUTH_NONE
-#define OWNER            AUTH_OWNER
-#define OWNER_OR_NONE    AUTH_OWNER_OR_NONE
-#define HANDLER          AUTH_HANDLER
-#define HANDLER_OR_NONE  AUTH_HANDLER_OR_NONE
-#define BY_KEY           AUTH_KEY
-#define BY_KEY_PUBLIC    AUTH_KEY_PUBLIC
-#define BY_KEYS          AUTH_KEY, AUTH_KEY
-#define BY_KEY_HANDLER   AUTH_KEY, AUTH_HANDLER
-#define BY_KEY_TRANSPORT AUTH_KEY, AUTH_TRANSPORT
-#define BY_TRANSPORT     AUTH_TRANSPORT
-#define BY_KEY_OWNER     AUTH_KEY, AUTH_OWNER
-#define SRK_OWNER        AUTH_SRK, AUTH_OWNER
-#define WHEN_OFF         (WHEN_DISABLED | WHEN_DEACTIVATED)
-#define OWNER_MAY(name)  .owner_permission = TPM_DELEGATE_##name
-#define KEY_MAY(name)    .key_permission = TPM_KEY_DELEGATE_##name
+#define NO_HANDLE             HANDLE_NONE
+#define KEY                   HANDLE_KEY
+#define KEY_KEY               HANDLE_KEY, HANDLE_KEY
+#define RAW                   HANDLE_RAW
+#define NO_AUTH               AUTH_NONE
+#define OWNER                 AUTH_OWNER
+#define OWNER_OR_NONE         AUTH_OWNER_OR_NONE
+#define HANDLER               AUTH_HANDLER
+#define HANDLER_OR_NONE       AUTH_HANDLER_OR_NONE
+#define BY_KEY                AUTH_KEY
+#define BY_KEY_ALWAYS         AUTH_KEY_ALWAYS
+#define BY_KEY_ALWAYS_HANDLER AUTH_KEY_ALWAYS, AUTH_HANDLER
+#define BY_KEY_PUBLIC         AUTH_KEY_PUBLIC
+#define BY_KEYS               AUTH_KEY, AUTH_KEY
+#define BY_KEY_HANDLER        AUTH_KEY, AUTH_HANDLER
+#define BY_KEY_TRANSPORT      AUTH_KEY, AUTH_TRANSPORT
+#define BY_TRANSPORT          AUTH_TRANSPORT
+#define BY_KEY_OWNER          AUTH_KEY, AUTH_OWNER
+#define SRK_OWNER             AUTH_SRK, AUTH_OWNER
+#define WHEN_OFF              (WHEN_DISABLED | WHEN_DEACTIVATED)
+#define OWNER_MAY(name)       .owner_permission = TPM_DELEGATE_##name
+#define KEY_MAY(name)         .key_permission = TPM_KEY_DELEGATE_##name
 
 /* Every command, in the order of TPM Main Part 3. core.h says what a row declares. */
 /* clang-format off */
@@ -101,16 +103,16 @@ static const struct ordinal table[] = {
 	CMD(TPM, ResetLockValue, NO_HANDLE, OWNER, SHORT, "", OWNER_MAY(ResetLockValue)),
 
 	/* Storage functions (10) */
-	CMD(TPM, Seal, KEY, BY_KEY, MEDIUM, "dss", .attributes = INSERTS_AUTH, KEY_MAY(Seal)),
+	CMD(TPM, Seal, KEY, BY_KEY_ALWAYS, MEDIUM, "dss", .attributes = INSERTS_AUTH, KEY_MAY(Seal)),
 	CMD(TPM, Unseal, KEY, BY_KEY_HANDLER, MEDIUM, "S", KEY_MAY(Unseal)),
 	CMD(TPM, UnBind, KEY, BY_KEY, MEDIUM, "s", KEY_MAY(UnBind)),
-	CMD(TPM, CreateWrapKey, KEY, BY_KEY, LONG, "ddk", .attributes = INSERTS_AUTH | AUDIT_DEFAULT,
+	CMD(TPM, CreateWrapKey, KEY, BY_KEY_ALWAYS, LONG, "ddk", .attributes = INSERTS_AUTH | AUDIT_DEFAULT,
 	    KEY_MAY(CreateWrapKey)),
 	CMD(TPM, LoadKey, KEY, BY_KEY, MEDIUM, "k", .out_handles = 1, KEY_MAY(LoadKey)),
 	CMD(TPM, LoadKey2, KEY, BY_KEY, MEDIUM, "k", .out_handles = 1, KEY_MAY(LoadKey2)),
 	CMD(TPM, GetPubKey, KEY, BY_KEY_PUBLIC, SHORT, "", .attributes = IGNORES_PCR,
 	    KEY_MAY(GetPubKey)),
-	CMD(TPM, Sealx, KEY, BY_KEY, MEDIUM, "dss", .attributes = INSERTS_AUTH, KEY_MAY(Sealx)),
+	CMD(TPM, Sealx, KEY, BY_KEY_ALWAYS, MEDIUM, "dss", .attributes = INSERTS_AUTH, KEY_MAY(Sealx)),
 
 	/* Key migration (11) */
 	CMD(TPM, CreateMigrationBlob, KEY, BY_KEY_HANDLER, MEDIUM, "2P2ds",
@@ -122,11 +124,11 @@ static const struct ordinal table[] = {
 	CMD(TPM, MigrateKey, KEY, BY_KEY, MEDIUM, "Ps", KEY_MAY(MigrateKey)),
 	CMD(TPM, CMK_SetRestrictions, NO_HANDLE, OWNER, SHORT, "4"),
 	CMD(TPM, CMK_ApproveMA, NO_HANDLE, OWNER, SHORT, "d", OWNER_MAY(CMK_ApproveMA)),
-	CMD(TPM, CMK_CreateKey, KEY, BY_KEY, LONG, "dkdd", .attributes = INSERTS_AUTH,
+	CMD(TPM, CMK_CreateKey, KEY, BY_KEY_ALWAYS, LONG, "dkdd", .attributes = INSERTS_AUTH,
 	    KEY_MAY(CMK_CreateKey)),
 	CMD(TPM, CMK_CreateTicket, NO_HANDLE, OWNER, MEDIUM, "Pds", OWNER_MAY(CMK_CreateTicket)),
-	CMD(TPM, CMK_CreateBlob, KEY, BY_KEY, MEDIUM, "2P2ddssss", KEY_MAY(CMK_CreateBlob)),
-	CMD(TPM, CMK_ConvertMigration, KEY, BY_KEY, MEDIUM, "ddddkss",
+	CMD(TPM, CMK_CreateBlob, KEY, BY_KEY_ALWAYS, MEDIUM, "2P2ddssss", KEY_MAY(CMK_CreateBlob)),
+	CMD(TPM, CMK_ConvertMigration, KEY, BY_KEY_ALWAYS, MEDIUM, "ddddkss",
 	    KEY_MAY(CMK_ConvertMigration)),
 
 	/* Maintenance (12) */
@@ -180,7 +182,7 @@ static const struct ordinal table[] = {
 	CMD(TPM, Quote2, KEY, BY_KEY, MEDIUM, "dpb", KEY_MAY(Quote2)),
 
 	/* Changing AuthData (17) */
-	CMD(TPM, ChangeAuth, KEY, BY_KEY_HANDLER, MEDIUM, "2d2s", .attributes = INSERTS_AUTH,
+	CMD(TPM, ChangeAuth, KEY, BY_KEY_ALWAYS_HANDLER, MEDIUM, "2d2s", .attributes = INSERTS_AUTH,
 	    KEY_MAY(ChangeAuth)),
 	CMD(TPM, ChangeAuthOwner, NO_HANDLE, OWNER, SHORT, "2d2",
 	    .attributes = INSERTS_AUTH | AUDIT_DEFAULT),
@@ -200,7 +202,7 @@ static const struct ordinal table[] = {
 	/* Delegation (19) */
 	CMD(TPM, Delegate_Manage, NO_HANDLE, OWNER_OR_NONE, SHORT, "44s",
 	    OWNER_MAY(DelegateManage)),
-	CMD(TPM, Delegate_CreateKeyDelegation, KEY, BY_KEY, SHORT, "Dd", .attributes = INSERTS_AUTH,
+	CMD(TPM, Delegate_CreateKeyDelegation, KEY, BY_KEY_ALWAYS, SHORT, "Dd", .attributes = INSERTS_AUTH,
 	    KEY_MAY(CreateKeyDelegation)),
 	CMD(TPM, Delegate_CreateOwnerDelegation, NO_HANDLE, OWNER, SHORT, "bDd", .attributes = INSERTS_AUTH,
 	    OWNER_MAY(Delegate_CreateOwnerDelegation)),
