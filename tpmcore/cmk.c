@@ -220,6 +220,7 @@ TPM_RESULT
 tpm_CMK_CreateBlob(struct command *c)
 {
 	struct private_area area = { 0 };
+	struct packed packed;
 	struct msa_list list;
 	struct key migrationKey;
 	uint16_t scheme;
@@ -250,7 +251,11 @@ tpm_CMK_CreateBlob(struct command *c)
 		rc = check_destination(c, scheme, &list, &migrationKey, source);
 	cmk_p_hash(&list, source, pHash);
 	if (rc == TPM_SUCCESS)
-		rc = migration_pack(c, &area, TPM_PT_CMK_MIGRATE, pHash, &migrationKey);
+		rc = migration_pack(c->tpm, &area, TPM_PT_CMK_MIGRATE, pHash, NULL, &migrationKey,
+				    &packed);
+	if (rc == TPM_SUCCESS)
+		migration_reply(c, &packed);
+	crypto_wipe(&packed, sizeof(packed));
 	crypto_wipe(&area, sizeof(area));
 	return rc;
 }

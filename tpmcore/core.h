@@ -136,7 +136,7 @@ struct permanent {
 	uint8_t ekReset[DIGEST_SIZE];
 
 	bool has_manu_maint_pub;
-	struct rsa_key manuMaintPub;
+	struct key manuMaintPub;
 	uint8_t authDIR[DIGEST_SIZE];
 
 	uint8_t contextKey[CRYPTO_AES_KEY_SIZE];

@@ -6,7 +6,6 @@
 enum {
 	SEED_SIZE = DIGEST_SIZE,     /* k1, the part of the private key that is the OAEP seed */
 	OAEP_SIZE = 2 * DIGEST_SIZE, /* seed and pHash in front of the message */
-	PACKED_MAX = CRYPTO_RSA_MAX,
 };
 
 TPM_RESULT
@@ -54,32 +53,38 @@ private_area_close(struct command *c, const struct private_area *a, const struct
 }
 
 TPM_RESULT
-migration_pack(struct command *c, const struct private_area *a, uint8_t payload,
-	       const uint8_t *pHash, const struct key *destination)
+migration_pack(struct tpm *tpm, const struct private_area *a, uint8_t payload, const uint8_t *pHash,
+	       const uint8_t *mask_seed, const struct key *destination, struct packed *p)
 {
-	uint8_t m[CRYPTO_RSA_MAX], o[PACKED_MAX], random[PACKED_MAX], enc[CRYPTO_RSA_MAX];
+	uint8_t m[CRYPTO_RSA_MAX], o[CRYPTO_RSA_MAX];
 	struct writer w = writer_of(m, sizeof(m));
-	size_t len;
+	TPM_RESULT rc = TPM_SUCCESS;
 
 	writer_u8(&w, payload);
 	writer_bytes(&w, a->usageAuth, DIGEST_SIZE);
 	writer_bytes(&w, a->pubDataDigest, DIGEST_SIZE);
 	writer_sized(&w, a->privKey + SEED_SIZE, a->privKey_len - SEED_SIZE);
-	size_t size = OAEP_SIZE + 1 + w.len;
-	TPM_RESULT rc = tpm_random(c->tpm, random, size);
-	if (rc == TPM_SUCCESS && crypto_oaep_encode(o, size, m, w.len, pHash, a->privKey))
+	p->size = OAEP_SIZE + 1 + w.len;
+	if (mask_seed)
+		crypto_mgf1(p->random, p->size, mask_seed, DIGEST_SIZE);
+	else
+		rc = tpm_random(tpm, p->random, p->size);
+	if (rc == TPM_SUCCESS && crypto_oaep_encode(o, p->size, m, w.len, pHash, a->privKey))
 		rc = TPM_FAIL;
-	for (size_t i = 0; rc == TPM_SUCCESS && i < size; i++)
-		o[i] ^= random[i];
+	for (size_t i = 0; rc == TPM_SUCCESS && i < p->size; i++)
+		o[i] ^= p->random[i];
 	if (rc == TPM_SUCCESS)
-		rc = key_encrypt(destination, enc, &len, o, size);
-	if (rc == TPM_SUCCESS) {
-		writer_sized(&c->out, random, size);
-		writer_sized(&c->out, enc, len);
-	}
+		rc = key_encrypt(destination, p->enc, &p->len, o, p->size);
 	crypto_wipe(m, sizeof(m));
-	crypto_wipe(random, sizeof(random));
+	crypto_wipe(o, sizeof(o));
 	return rc;
+}
+
+void
+migration_reply(struct command *c, const struct packed *p)
+{
+	writer_sized(&c->out, p->random, p->size);
+	writer_sized(&c->out, p->enc, p->len);
 }
 
 /* TPM_MIGRATE_ASYMKEY and the seed, put together again. */
@@ -150,6 +155,20 @@ migration_key_read(struct command *c, struct key *migrationKey, uint16_t *scheme
 	return crypto_equal(digest, expected, DIGEST_SIZE) ? TPM_SUCCESS : TPM_AUTHFAIL;
 }
 
+/* TPM_MS_MIGRATE: in two parts, neither of which is of use alone. */
+static TPM_RESULT
+migrate(struct command *c, const struct private_area *a, const struct key *destination)
+{
+	struct packed packed;
+	TPM_RESULT rc =
+	    migration_pack(c->tpm, a, TPM_PT_MIGRATE, a->migrationAuth, NULL, destination, &packed);
+
+	if (rc == TPM_SUCCESS)
+		migration_reply(c, &packed);
+	crypto_wipe(&packed, sizeof(packed));
+	return rc;
+}
+
 /* TPM_MS_REWRAP: the private area as it is, for another parent; there are no random bytes. */
 static TPM_RESULT
 rewrap(struct command *c, const struct private_area *a, const struct key *destination)
@@ -180,7 +199,7 @@ tpm_CreateMigrationBlob(struct command *c)
 	if (rc == TPM_SUCCESS)
 		rc = auth_verify(c, entity, entity_data(area.migrationAuth));
 	if (rc == TPM_SUCCESS && migrationType == TPM_MS_MIGRATE)
-		rc = migration_pack(c, &area, TPM_PT_MIGRATE, area.migrationAuth, &migrationKey);
+		rc = migrate(c, &area, &migrationKey);
 	else if (rc == TPM_SUCCESS && migrationType == TPM_MS_REWRAP)
 		rc = rewrap(c, &area, &migrationKey);
 	else if (rc == TPM_SUCCESS)

@@ -26,13 +26,24 @@ TPM_RESULT private_area_open(struct private_area *a, const struct key *parent,
 TPM_RESULT private_area_close(struct command *c, const struct private_area *a,
 			      const struct key *parent);
 
+/* A private area ready to travel. To be wiped. */
+struct packed {
+	uint8_t random[CRYPTO_RSA_MAX]; /* size bytes */
+	size_t size;
+	uint8_t enc[CRYPTO_RSA_MAX]; /* len bytes */
+	size_t len;
+};
+
 /*
  * migration_pack: TPM_MIGRATE_ASYMKEY [Part 2, 10.9] of a in an OAEP encoding with pHash whose seed
- * is the other part of the private key, XORed with random bytes that come first to the response,
- * encrypted for destination, sized.
+ * is the other part of the private key, XORed with random bytes, encrypted for destination. The
+ * random bytes are those of the TPM or, given mask_seed (AuthData), MGF1 of that.
  */
-TPM_RESULT migration_pack(struct command *c, const struct private_area *a, uint8_t payload,
-			  const uint8_t *pHash, const struct key *destination);
+TPM_RESULT migration_pack(struct tpm *tpm, const struct private_area *a, uint8_t payload,
+			  const uint8_t *pHash, const uint8_t *mask_seed,
+			  const struct key *destination, struct packed *p);
+/* migration_reply: the random bytes and the rest, each sized, as response. */
+void migration_reply(struct command *c, const struct packed *p);
 
 /*
  * migration_unpack: the reverse; pHash is left in migrationAuth. TPM_DECRYPT_ERROR,

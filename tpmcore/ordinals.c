@@ -134,7 +134,7 @@ static const struct ordinal table[] = {
 	/* Maintenance (12) */
 	CMD(TPM, CreateMaintenanceArchive, NO_HANDLE, OWNER, LONG, "1",
 	    OWNER_MAY(CreateMaintenanceArchive)),
-	CMD(TPM, LoadMaintenanceArchive, NO_HANDLE, OWNER, LONG, "*",
+	CMD(TPM, LoadMaintenanceArchive, NO_HANDLE, OWNER, LONG, "ks",
 	    OWNER_MAY(LoadMaintenanceArchive)),
 	CMD(TPM, KillMaintenanceFeature, NO_HANDLE, OWNER, SHORT, "",
 	    OWNER_MAY(KillMaintenanceFeature)),

@@ -167,7 +167,7 @@ visit_permanent(struct marshal *m, struct tpm *tpm, struct permanent *p)
 	marshal_bool(m, &p->ek_revocable);
 	visit_digest(m, p->ekReset);
 	marshal_bool(m, &p->has_manu_maint_pub);
-	visit_rsa(m, &p->manuMaintPub);
+	visit_key(m, &p->manuMaintPub);
 	visit_digest(m, p->authDIR);
 	marshal_bytes(m, p->contextKey, sizeof(p->contextKey));
 	marshal_bytes(m, p->delegateKey, sizeof(p->delegateKey));
