@@ -81,7 +81,7 @@ class Load(threading.Thread):
             raise self.error
 
 
-@pytest.mark.parametrize("kill, rounds", [(kill_vtpmd, 20), (kill_manager, 5)])
+@pytest.mark.parametrize("kill, rounds", [(kill_vtpmd, 10), (kill_manager, 5)])
 def test_no_command_is_lost_or_done_twice(managed, kill, rounds):
     load = Load(managed.tpm)
     load.start()
