@@ -114,7 +114,7 @@ auth_verify(struct command *c, unsigned i, struct entity entity)
 {
 	struct auth *a = &c->auth[i];
 	const struct session *s = a->session;
-	TPM_RESULT rc = dictionary_check(c->tpm);
+	TPM_RESULT rc = dictionary_check(c);
 
 	if (rc)
 		return rc;

@@ -117,6 +117,7 @@ struct nv_area {
 /* Dictionary attack mitigation (dictionary.c). */
 struct dictionary {
 	uint32_t failures;     /* since the last reset */
+	uint64_t last_failure; /* platform time, microseconds */
 	uint64_t locked_until; /* platform time, microseconds; 0: not locked */
 };
 
@@ -487,7 +488,7 @@ void permanent_flag_set(struct tpm *tpm, unsigned flag, bool value);
  * dictionary.c: TPM_DEFEND_LOCK_RUNNING while locked out; a failed authorization; TPM_DA_INFO, or
  * TPM_DA_INFO_LIMITED where the owner wants so [Part 2, 21.10].
  */
-TPM_RESULT dictionary_check(struct tpm *tpm);
+TPM_RESULT dictionary_check(struct command *c);
 void dictionary_failure(struct tpm *tpm);
 void dictionary_info_write(const struct tpm *tpm, struct writer *w);
 

@@ -3,24 +3,6 @@
 #include "tpmcore/core.h"
 
 TPM_RESULT
-audit_command(struct command *c, TPM_RESULT rc)
-{
-	(void)c;
-	return rc;
-}
-bool
-audit_status(const struct tpm *tpm, uint32_t ordinal)
-{
-	(void)tpm;
-	(void)ordinal;
-	return false;
-}
-void
-audit_manufacture(struct tpm *tpm)
-{
-	(void)tpm;
-}
-TPM_RESULT
 delegation_check(const struct command *c, const struct delegate_public *pub)
 {
 	(void)c;
@@ -39,17 +21,6 @@ delegation_owner_clear(struct tpm *tpm)
 {
 	(void)tpm;
 }
-TPM_RESULT
-dictionary_check(struct tpm *tpm)
-{
-	(void)tpm;
-	return TPM_SUCCESS;
-}
-void
-dictionary_failure(struct tpm *tpm)
-{
-	(void)tpm;
-}
 void
 counters_owner_clear(struct tpm *tpm)
 {
@@ -61,12 +32,6 @@ counter_find(struct tpm *tpm, uint32_t id)
 	(void)tpm;
 	(void)id;
 	return NULL;
-}
-void
-dictionary_info_write(const struct tpm *tpm, struct writer *w)
-{
-	(void)tpm;
-	(void)w;
 }
 uint64_t
 ticks_now(const struct tpm *tpm)

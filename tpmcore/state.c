@@ -183,6 +183,7 @@ visit_permanent(struct marshal *m, struct tpm *tpm, struct permanent *p)
 	visit_delegations(m, p);
 	marshal_u32(m, &p->noOwnerNVWrite);
 	marshal_u32(m, &p->dictionary.failures);
+	visit_moment(m, tpm, &p->dictionary.last_failure);
 	visit_moment(m, tpm, &p->dictionary.locked_until);
 }
 
