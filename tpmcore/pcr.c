@@ -20,6 +20,10 @@ pcr_composite_digest(const struct tpm *tpm, const struct pcr_selection *s, uint8
 	uint8_t buf[2 + PCR_SELECT_MAX + 4 + TPM_NUM_PCR * DIGEST_SIZE];
 	struct writer w = writer_of(buf, sizeof(buf));
 
+	if (pcr_selection_empty(s)) {
+		memset(digest, 0, DIGEST_SIZE); /* [Part 2, 5.4.1] */
+		return;
+	}
 	pcr_composite_write(tpm, s, &w);
 	crypto_sha1(digest, SPANS(SPAN(buf, w.len)));
 }

@@ -35,9 +35,6 @@ startup_state(struct tpm *tpm)
 	tpm->stany.tick_start = fresh.tick_start;
 	tpm->stany.hash = HASH_NONE;
 	tpm->stany.TOSPresent = false;
-	for (struct key_slot *k = tpm->keys; k < tpm->keys + MAX_KEYS; k++)
-		if (k->handle != 0 && k->key.keyFlags & TPM_VOLATILE)
-			key_slot_free(k);
 	pcr_startup_state(tpm);
 	return TPM_SUCCESS;
 }

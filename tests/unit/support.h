@@ -220,11 +220,13 @@ TPM_RESULT test_pcr_read(struct tpm *tpm, uint32_t pcr, uint8_t *value);
 TPM_RESULT test_get_capability(struct tpm *tpm, uint32_t area, const void *sub, size_t sub_len,
 			       struct blob *answer);
 uint32_t test_get_capability_u32(struct tpm *tpm, uint32_t area, uint32_t sub);
+/* test_flag: a TPM_PF_* or TPM_SF_* flag; flags is TPM_CAP_FLAG_PERMANENT or _VOLATILE. */
+bool test_flag(struct tpm *tpm, uint32_t flags, unsigned flag);
 
 /*
- * test_nv_define: with nv_auth, bound to no PCRs; by the owner, or plainly where owner is NULL.
- * write_nv_public: its TPM_NV_DATA_PUBLIC. test_nv_write, test_nv_read: by the owner, or plainly
- * where owner is NULL; _auth: by the area's AuthData.
+ * NV storage (support_nv.c). test_nv_define: with nv_auth, bound to no PCRs; by the owner, or
+ * plainly where owner is NULL. write_nv_public: its TPM_NV_DATA_PUBLIC. test_nv_write,
+ * test_nv_read: by the owner, or plainly where owner is NULL; _auth: by the area's AuthData.
  */
 void write_nv_public(struct writer *w, uint32_t index, uint32_t attributes, uint32_t size);
 TPM_RESULT test_nv_define(struct tpm *tpm, const uint8_t *owner, uint32_t index,

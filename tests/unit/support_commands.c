@@ -268,6 +268,16 @@ write_pcr_selection(struct writer *w, uint32_t pcrs)
 		writer_u8(w, (uint8_t)(pcrs >> i));
 }
 
+/* Of a TPM_PCR_COMPOSITE; that of no PCRs at all is zeros [Part 2, 5.4.1]. */
+static void
+composite_digest(const void *composite, size_t len, uint8_t *digest)
+{
+	if (len == 2 + TPM_NUM_PCR / 8 + 4)
+		memset(digest, 0, TPM_DIGEST_SIZE);
+	else
+		reference_sha1(digest, composite, len);
+}
+
 void
 test_composite_digest(struct tpm *tpm, uint32_t pcrs, uint8_t *digest)
 {
@@ -283,7 +293,7 @@ test_composite_digest(struct tpm *tpm, uint32_t pcrs, uint8_t *digest)
 		}
 	write_pcr_selection(&w, pcrs);
 	writer_sized(&w, values, len);
-	reference_sha1(digest, composite, w.len);
+	composite_digest(composite, w.len, digest);
 }
 
 void
@@ -351,7 +361,7 @@ test_verify_quote(EVP_PKEY *key, const uint8_t *external, const struct blob *com
 	uint8_t info[8 + 2 * TPM_DIGEST_SIZE] = { 1, 1, 0, 0, 'Q', 'U', 'O', 'T' };
 	uint8_t digest[TPM_DIGEST_SIZE];
 
-	reference_sha1(info + 8, composite->data, composite->len);
+	composite_digest(composite->data, composite->len, info + 8);
 	memcpy(info + 8 + TPM_DIGEST_SIZE, external, TPM_DIGEST_SIZE);
 	reference_sha1(digest, info, sizeof(info));
 	return reference_verify_sha1(key, signature->data, signature->len, digest);
@@ -411,99 +421,16 @@ test_get_capability_u32(struct tpm *tpm, uint32_t area, uint32_t sub)
 	return reader_u32(&r);
 }
 
-void
-write_nv_public(struct writer *w, uint32_t index, uint32_t attributes, uint32_t size)
+bool
+test_flag(struct tpm *tpm, uint32_t flags, unsigned flag)
 {
-	static const uint8_t no_digest[TPM_DIGEST_SIZE];
+	uint8_t sub[4];
+	struct writer w = writer_of(sub, sizeof(sub));
+	struct blob answer;
 
-	writer_u16(w, TPM_TAG_NV_DATA_PUBLIC);
-	writer_u32(w, index);
-	for (unsigned i = 0; i < 2; i++) { /* pcrInfoRead, pcrInfoWrite */
-		write_pcr_selection(w, 0);
-		writer_u8(w, 0x1f); /* every locality */
-		writer_bytes(w, no_digest, sizeof(no_digest));
-	}
-	writer_u16(w, TPM_TAG_NV_ATTRIBUTES);
-	writer_u32(w, attributes);
-	writer_bytes(w, "\0\0\0", 3); /* bReadSTClear, bWriteSTClear, bWriteDefine */
-	writer_u32(w, size);
-}
-
-TPM_RESULT
-test_nv_define(struct tpm *tpm, const uint8_t *owner, uint32_t index, uint32_t attributes,
-	       uint32_t size)
-{
-	uint8_t encrypted[TPM_DIGEST_SIZE];
-	struct test_session s;
-	struct call c;
-
-	call_begin(&c, tpm, TPM_ORD_NV_DefineSpace);
-	write_nv_public(&c.params, index, attributes, size);
-	memcpy(encrypted, nv_auth, sizeof(encrypted));
-	if (owner) {
-		ck_assert_uint_eq(test_osap(tpm, &s, TPM_ET_OWNER, TPM_KH_OWNER, owner),
-				  TPM_SUCCESS);
-		test_encrypt_auth(&s, false, nv_auth, encrypted);
-		call_session(&c, &s);
-	}
-	writer_bytes(&c.params, encrypted, sizeof(encrypted));
-	return call_run(&c);
-}
-
-/* Index and offset, and a session of the entity with this AuthData unless it is NULL. */
-static void
-nv_begin(struct call *c, struct test_session *s, struct tpm *tpm, uint32_t ordinal,
-	 const uint8_t *auth, uint32_t index, uint32_t offset)
-{
-	call_begin_oiap(c, s, tpm, ordinal, auth);
-	writer_u32(&c->params, index);
-	writer_u32(&c->params, offset);
-}
-
-TPM_RESULT
-test_nv_write(struct tpm *tpm, const uint8_t *owner, uint32_t index, uint32_t offset,
-	      const void *data, size_t len)
-{
-	struct test_session s;
-	struct call c;
-
-	nv_begin(&c, &s, tpm, TPM_ORD_NV_WriteValue, owner, index, offset);
-	writer_sized(&c.params, data, len);
-	return call_run(&c);
-}
-
-TPM_RESULT
-test_nv_write_auth(struct tpm *tpm, const uint8_t *auth, uint32_t index, uint32_t offset,
-		   const void *data, size_t len)
-{
-	struct test_session s;
-	struct call c;
-
-	nv_begin(&c, &s, tpm, TPM_ORD_NV_WriteValueAuth, auth, index, offset);
-	writer_sized(&c.params, data, len);
-	return call_run(&c);
-}
-
-TPM_RESULT
-test_nv_read(struct tpm *tpm, const uint8_t *owner, uint32_t index, uint32_t offset, uint32_t len,
-	     struct blob *data)
-{
-	struct test_session s;
-	struct call c;
-
-	nv_begin(&c, &s, tpm, TPM_ORD_NV_ReadValue, owner, index, offset);
-	writer_u32(&c.params, len);
-	return call_run_into(&c, data);
-}
-
-TPM_RESULT
-test_nv_read_auth(struct tpm *tpm, const uint8_t *auth, uint32_t index, uint32_t offset,
-		  uint32_t len, struct blob *data)
-{
-	struct test_session s;
-	struct call c;
-
-	nv_begin(&c, &s, tpm, TPM_ORD_NV_ReadValueAuth, auth, index, offset);
-	writer_u32(&c.params, len);
-	return call_run_into(&c, data);
+	writer_u32(&w, flags);
+	ck_assert_uint_eq(test_get_capability(tpm, TPM_CAP_FLAG, sub, sizeof(sub), &answer),
+			  TPM_SUCCESS);
+	ck_assert_uint_lt(1 + flag, answer.len);
+	return answer.data[1 + flag]; /* behind the structure's tag; the first flag is number 1 */
 }
