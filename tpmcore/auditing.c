@@ -1,37 +1,39 @@
 /* Auditing [TPM Main Part 3, 8; Part 1, 17]. */
 #include "tpmcore/commands.h"
 
-enum { AUDITABLE = 256 }; /* ordinals above are TSC's, which are never audited */
-
-static bool
-status_bit(const struct permanent *p, uint32_t ordinal)
+/* Where an ordinal's status is: the TPM's own by number, those of the TSC (0x4000000X) behind. */
+static unsigned
+place_of(uint32_t ordinal)
 {
-	return p->ordinalAuditStatus[ordinal / 8] >> ordinal % 8 & 1;
+	return ordinal < AUDIT_TPM_ORDINALS ? ordinal : AUDIT_TPM_ORDINALS + (ordinal & 0xf);
 }
 
 static void
-set_status_bit(struct permanent *p, uint32_t ordinal, bool on)
+set_status(struct permanent *p, uint32_t ordinal, bool audited)
 {
-	uint8_t mask = (uint8_t)(1 << ordinal % 8);
+	unsigned place = place_of(ordinal);
+	uint8_t mask = (uint8_t)(1 << place % 8);
 
-	if (on)
-		p->ordinalAuditStatus[ordinal / 8] |= mask;
+	if (audited)
+		p->ordinalAuditStatus[place / 8] |= mask;
 	else
-		p->ordinalAuditStatus[ordinal / 8] &= (uint8_t)~mask;
+		p->ordinalAuditStatus[place / 8] &= (uint8_t)~mask;
 }
 
 void
 audit_manufacture(struct tpm *tpm)
 {
 	for (const struct ordinal *row = NULL; (row = ordinal_next(row)) != NULL;)
-		if (row->attributes & AUDIT_DEFAULT && row->ordinal < AUDITABLE)
-			set_status_bit(&tpm->permanent, row->ordinal, true);
+		if (row->attributes & AUDIT_DEFAULT)
+			set_status(&tpm->permanent, row->ordinal, true);
 }
 
 bool
 audit_status(const struct tpm *tpm, uint32_t ordinal)
 {
-	return ordinal < AUDITABLE && status_bit(&tpm->permanent, ordinal);
+	unsigned place = place_of(ordinal);
+
+	return tpm->permanent.ordinalAuditStatus[place / 8] >> place % 8 & 1;
 }
 
 /* TPM_COUNTER_VALUE of the audit counter. */
@@ -45,12 +47,18 @@ write_counter(const struct tpm *tpm, struct writer *w)
 	writer_u32(w, tpm->permanent.auditMonotonicCounter);
 }
 
+/* Extends the audit digest by a TPM_AUDIT_EVENT_IN or _OUT [Part 2, 14.1 and 14.2]. */
 static void
-extend_audit_digest(struct tpm *tpm, const struct writer *event)
+extend_audit_digest(struct tpm *tpm, uint16_t tag, const uint8_t *params_digest)
 {
 	uint8_t *digest = tpm->stclear.auditDigest;
+	uint8_t buf[64];
+	struct writer event = writer_of(buf, sizeof(buf));
 
-	crypto_sha1(digest, SPANS(SPAN(digest, DIGEST_SIZE), SPAN(event->buf, event->len)));
+	writer_u16(&event, tag);
+	writer_bytes(&event, params_digest, DIGEST_SIZE);
+	write_counter(tpm, &event);
+	crypto_sha1(digest, SPANS(SPAN(digest, DIGEST_SIZE), SPAN(buf, event.len)));
 	tpm->changed |= TPM_CHANGED_VOLATILE;
 }
 
@@ -65,59 +73,41 @@ open_audit(struct tpm *tpm)
 	tpm->changed |= TPM_CHANGED_PERMANENT;
 }
 
-TPM_RESULT
-audit_command(struct command *c, TPM_RESULT rc)
+void
+audit_command(struct command *c)
 {
-	uint8_t buf[64], digest[DIGEST_SIZE], head[8];
+	uint8_t digest[DIGEST_SIZE], head[8] = { 0 };
 	size_t handles = 4u * c->row->out_handles;
-	struct writer event = writer_of(buf, sizeof(buf)), w = writer_of(head, sizeof(head));
-	bool answered = rc == TPM_SUCCESS && c->out.len >= handles;
+	struct writer w = writer_of(head + 4, 4);
 
-	open_audit(c->tpm);
-	writer_u16(&event, TPM_TAG_AUDIT_EVENT_IN);
-	writer_bytes(&event, c->in_digest, DIGEST_SIZE);
-	write_counter(c->tpm, &event);
-	extend_audit_digest(c->tpm, &event);
-
-	writer_u32(&w, rc);
 	writer_u32(&w, c->row->ordinal);
 	crypto_sha1(digest, SPANS(SPAN(head, sizeof(head)),
-				  SPAN(c->out.buf + handles, answered ? c->out.len - handles : 0)));
-	event = writer_of(buf, sizeof(buf));
-	writer_u16(&event, TPM_TAG_AUDIT_EVENT_OUT);
-	writer_u32(&event, c->row->ordinal);
-	writer_bytes(&event, digest, DIGEST_SIZE);
-	write_counter(c->tpm, &event);
-	writer_u32(&event, rc);
-	extend_audit_digest(c->tpm, &event);
-	return rc;
+				  SPAN(c->out.buf + handles, c->out.len - handles)));
+	open_audit(c->tpm);
+	extend_audit_digest(c->tpm, TPM_TAG_AUDIT_EVENT_IN, c->in_digest);
+	extend_audit_digest(c->tpm, TPM_TAG_AUDIT_EVENT_OUT, digest);
 }
 
-/* The audited ordinals from start on, as many as fit; returns the first that did not, or 0. */
-static uint32_t
+/* The list of the audited ordinals from start on; there is room for all of them. */
+static void
 write_audited(const struct tpm *tpm, uint32_t start, struct writer *w)
 {
-	for (uint32_t i = start; i < AUDITABLE; i++) {
-		if (!status_bit(&tpm->permanent, i))
-			continue;
-		if (w->size - w->len < 4)
-			return i;
-		writer_u32(w, i);
-	}
-	return 0;
+	for (const struct ordinal *row = NULL; (row = ordinal_next(row)) != NULL;)
+		if (row->ordinal >= start && audit_status(tpm, row->ordinal))
+			writer_u32(w, row->ordinal);
 }
 
 TPM_RESULT
 tpm_GetAuditDigest(struct command *c)
 {
 	uint32_t startOrdinal = reader_u32(&c->in);
-	uint8_t list[4 * AUDITABLE];
+	uint8_t list[4 * AUDIT_PLACES];
 	struct writer w = writer_of(list, sizeof(list));
-	bool more = write_audited(c->tpm, startOrdinal, &w) != 0;
 
+	write_audited(c->tpm, startOrdinal, &w);
 	write_counter(c->tpm, &c->out);
 	writer_bytes(&c->out, c->tpm->stclear.auditDigest, DIGEST_SIZE);
-	writer_u8(&c->out, more);
+	writer_u8(&c->out, false); /* more */
 	writer_sized(&c->out, list, w.len);
 	return TPM_SUCCESS;
 }
@@ -130,9 +120,10 @@ tpm_GetAuditDigestSigned(struct command *c)
 	struct stclear *s = &c->tpm->stclear;
 	bool closeAudit = reader_u8(&c->in);
 	const uint8_t *antiReplay = reader_view(&c->in, DIGEST_SIZE);
-	uint8_t list[4 * AUDITABLE], ordinalDigest[DIGEST_SIZE], digest[DIGEST_SIZE], size[4];
+	uint8_t list[4 * AUDIT_PLACES], ordinalDigest[DIGEST_SIZE], digest[DIGEST_SIZE], size[4];
 	struct writer w = writer_of(list, sizeof(list)), size_w = writer_of(size, sizeof(size));
-	size_t at = c->out.len;
+	uint8_t counter[16];
+	struct writer counter_w = writer_of(counter, sizeof(counter));
 
 	if (key->parms.sigScheme != TPM_SS_RSASSAPKCS1v15_SHA1 &&
 	    key->parms.sigScheme != TPM_SS_RSASSAPKCS1v15_INFO)
@@ -141,12 +132,14 @@ tpm_GetAuditDigestSigned(struct command *c)
 		return TPM_INVALID_KEYUSAGE;
 	write_audited(c->tpm, 0, &w);
 	crypto_sha1(ordinalDigest, SPANS(SPAN(list, w.len)));
-	write_counter(c->tpm, &c->out);
+	write_counter(c->tpm, &counter_w);
+	writer_u32(&size_w, (uint32_t)(counter_w.len + 2 * DIGEST_SIZE));
+	crypto_sha1(digest, SPANS(SPAN(tag_and_fixed, 6), SPAN(antiReplay, DIGEST_SIZE),
+				  SPAN(size, 4), SPAN(s->auditDigest, DIGEST_SIZE),
+				  SPAN(counter, counter_w.len), SPAN(ordinalDigest, DIGEST_SIZE)));
+	writer_bytes(&c->out, counter, counter_w.len);
 	writer_bytes(&c->out, s->auditDigest, DIGEST_SIZE);
 	writer_bytes(&c->out, ordinalDigest, DIGEST_SIZE);
-	writer_u32(&size_w, (uint32_t)(c->out.len - at));
-	crypto_sha1(digest, SPANS(SPAN(tag_and_fixed, 6), SPAN(antiReplay, DIGEST_SIZE),
-				  SPAN(size, 4), SPAN(c->out.buf + at, c->out.len - at)));
 	TPM_RESULT rc = key_sign_sha1(key, digest, &c->out);
 	if (rc == TPM_SUCCESS && closeAudit) {
 		memset(s->auditDigest, 0, DIGEST_SIZE);
@@ -162,10 +155,10 @@ tpm_SetOrdinalAuditStatus(struct command *c)
 	bool auditState = reader_u8(&c->in);
 	const struct ordinal *row = ordinal_find(ordinal);
 
-	if (!row || !row->handler || ordinal >= AUDITABLE || row->attributes & AUDIT_NEVER)
+	if (!row || !row->handler || row->attributes & AUDIT_NEVER)
 		return TPM_BADINDEX;
-	if (status_bit(&c->tpm->permanent, ordinal) != auditState) {
-		set_status_bit(&c->tpm->permanent, ordinal, auditState);
+	if (audit_status(c->tpm, ordinal) != auditState) {
+		set_status(&c->tpm->permanent, ordinal, auditState);
 		c->tpm->changed |= TPM_CHANGED_PERMANENT;
 	}
 	return TPM_SUCCESS;

@@ -29,6 +29,9 @@ enum {
 	COUNTER_INTERVAL = 1,        /* tenths of a second from one increment to the next */
 };
 
+/* Places of the bitmap of audited ordinals: the TPM's are below 256, the TSC's few behind. */
+enum { AUDIT_TPM_ORDINALS = 256, AUDIT_PLACES = AUDIT_TPM_ORDINALS + 16 };
+
 #define DIGEST_SIZE TPM_DIGEST_SIZE
 
 /* ---- State ---- */
@@ -147,7 +150,7 @@ struct permanent {
 	uint8_t daaProof[DIGEST_SIZE];
 
 	uint32_t auditMonotonicCounter;
-	uint8_t ordinalAuditStatus[256 / 8]; /* a bit for each ordinal below 256 */
+	uint8_t ordinalAuditStatus[AUDIT_PLACES / 8];
 	uint32_t counter_base; /* value that the next new counter exceeds [Part 1, 20] */
 	struct counter counters[MAX_COUNTERS];
 	uint32_t lastFamilyID;
@@ -493,11 +496,11 @@ void dictionary_failure(struct tpm *tpm);
 void dictionary_info_write(const struct tpm *tpm, struct writer *w);
 
 /*
- * auditing.c: audit_command records an audited command (c->audited) and its response in c->out, and
- * returns rc, or TPM_AUDITFAIL_SUCCESSFUL or TPM_AUDITFAIL_UNSUCCESSFUL [Part 1, 17]; audit_status:
- * whether an ordinal is audited; audit_manufacture: the ordinals audited by default.
+ * auditing.c: audit_command records an audited command (c->audited) that succeeded, and its
+ * response in c->out [Part 1, 17]; audit_status: whether an ordinal is audited; audit_manufacture:
+ * those audited by default.
  */
-TPM_RESULT audit_command(struct command *c, TPM_RESULT rc);
+void audit_command(struct command *c);
 bool audit_status(const struct tpm *tpm, uint32_t ordinal);
 void audit_manufacture(struct tpm *tpm);
 

@@ -360,8 +360,8 @@ command_run(struct tpm *tpm, unsigned locality, struct transport *transport, con
 	writer_reserve(&out, TPM_HEADER_SIZE);
 	c.out = writer_of(response + out.len, room - out.len);
 	TPM_RESULT rc = execute(&c, cmd, cmd_len);
-	if (c.audited)
-		rc = audit_command(&c, rc);
+	if (c.audited && rc == TPM_SUCCESS)
+		audit_command(&c);
 	if (rc) {
 		crypto_wipe(response, TPM_HEADER_SIZE + c.out.len);
 		crypto_wipe(&c, sizeof(c));

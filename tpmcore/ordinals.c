@@ -37,9 +37,9 @@
 static const struct ordinal table[] = {
 	/* Admin startup and state (3) */
 	CMD(TPM, Startup, NO_HANDLE, NO_AUTH, SHORT, "2",
-	    .attributes = WHEN_OFF | KEEPS_SAVED | WHEN_FAILED | WHEN_POSTINIT | AUDIT_NEVER),
+	    .attributes = WHEN_OFF | KEEPS_SAVED | WHEN_FAILED | WHEN_POSTINIT),
 	CMD(TPM, Init, NO_HANDLE, NO_AUTH, SHORT, "",
-	    .attributes = WHEN_OFF | KEEPS_SAVED | WHEN_FAILED | WHEN_POSTINIT | AUDIT_NEVER),
+	    .attributes = WHEN_OFF | KEEPS_SAVED | WHEN_FAILED | WHEN_POSTINIT),
 	CMD(TPM, SaveState, NO_HANDLE, NO_AUTH, MEDIUM, "",
 	    .attributes = WHEN_OFF | KEEPS_SAVED | NO_TRANSPORT),
 
