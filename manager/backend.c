@@ -188,30 +188,6 @@ backend_open(struct backend *backend, const char *option)
 	return rc;
 }
 
-bool
-backend_submits_again(const struct manager *manager, unsigned place)
-{
-	if (place >= manager->options->backend_count)
-		return false;
-	const struct backend_ops *ops = kind_of(manager->options->backends[place]);
-	return ops && !ops->deliver;
-}
-
-void
-backend_deliver(struct command *command, void *ctx)
-{
-	struct manager *manager = ctx;
-	const struct backend *backend = command->backend < manager->options->backend_count
-					    ? &manager->backends->list[command->backend]
-					    : NULL;
-
-	if (backend && backend->ops && backend->ops->deliver)
-		backend->ops->deliver(backend->state, command->instance, command->response,
-				      command->response_len);
-	command_delivered(command);
-	command_free(command);
-}
-
 struct backends *
 backends_new(struct manager *manager)
 {

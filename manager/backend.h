@@ -33,11 +33,6 @@ struct backend_ops {
 	 * with them. Requests of this back-end that are still open are forgotten by the caller.
 	 */
 	void (*close)(void *state);
-	/*
-	 * deliver: the response to a command that an earlier manager took from this back-end and
-	 * was killed before it was answered. NULL: the front-ends submit such commands again.
-	 */
-	void (*deliver)(void *state, uint32_t instance, const uint8_t *response, size_t len);
 };
 
 extern const struct backend_ops backend_fifo; /* dummy_in/dummy_out, no Xen needed */

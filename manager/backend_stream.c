@@ -6,9 +6,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <vtpm/codec.h>
 #include <vtpm/fifo.h>
@@ -17,6 +19,8 @@
 #include <vtpm/tpm12.h>
 
 #include "manager/channel.h"
+#include "manager/intake.h"
+#include "manager/spool.h"
 
 enum {
 	PATH_SIZE = 512,
@@ -27,21 +31,25 @@ enum {
 struct stream_backend {
 	struct backend *backend;
 	char name[PATH_SIZE];
-	struct channel *in;
-	struct channel *out; /* the same for a device */
-	struct channel_sync sync;
+	int fd; /* where commands come from */
+	struct event *readable;
+	struct spool *spool;
+	struct evbuffer *input;
+	struct intake *intake;
+	struct intake_sync sync;
+	struct channel *out;
 };
 
-/* A command under way; the answer needs its instance in front. */
+/* A command under way. */
 struct exchange {
 	struct stream_backend *stream;
 	uint32_t instance;
+	uint64_t mark; /* its name in the spool */
 };
 
 static void
-respond(void *state, uint32_t instance, const uint8_t *response, size_t len)
+respond(struct stream_backend *stream, uint32_t instance, const uint8_t *response, size_t len)
 {
-	struct stream_backend *stream = state;
 	uint8_t prefix[VTPM_INSTANCE_SIZE];
 	struct writer w = writer_of(prefix, sizeof(prefix));
 	struct evbuffer *out = channel_output(stream->out);
@@ -56,6 +64,7 @@ respond(void *state, uint32_t instance, const uint8_t *response, size_t len)
 	if (evbuffer_expand(out, sizeof(prefix) + len) == 0) {
 		evbuffer_add(out, prefix, sizeof(prefix));
 		evbuffer_add(out, response, len);
+		channel_flush(stream->out);
 	}
 }
 
@@ -65,6 +74,7 @@ done(void *ctx, const uint8_t *response, size_t len)
 	struct exchange *exchange = ctx;
 
 	respond(exchange->stream, exchange->instance, response, len);
+	spool_done(exchange->stream->spool, exchange->mark);
 	free(exchange);
 }
 
@@ -84,92 +94,128 @@ static void
 receive(void *ctx, enum stream_event event, const struct stream_message *message)
 {
 	struct stream_backend *stream = ctx;
+	bool answered;
 
+	uint64_t mark = spool_mark(stream->spool, evbuffer_get_length(stream->input), &answered);
+	if (answered)
+		return;
 	if (event != STREAM_MESSAGE) {
 		refuse(stream, message->instance, TPM_BAD_PARAM_SIZE);
+		spool_done(stream->spool, mark);
 		return;
 	}
 	struct exchange *exchange = calloc(1, sizeof(*exchange));
 	if (exchange) {
 		exchange->stream = stream;
 		exchange->instance = message->instance;
+		exchange->mark = mark;
 	}
 	if (!exchange || !backend_submit(stream->backend, message->instance, 0, message->data,
 					 message->len, done, exchange)) {
 		free(exchange);
 		refuse(stream, message->instance, TPM_RESOURCES);
+		spool_done(stream->spool, mark);
 	}
 }
 
 static void
-closed(void *ctx)
+broken(void *ctx)
 {
 	struct stream_backend *stream = ctx;
 
 	log_error("back-end %s: cannot be read or written any more; restart the manager",
 		  stream->name);
+	event_del(stream->readable);
 }
 
-static const struct channel_callbacks callbacks = { .receive = receive, .closed = closed };
-static const struct channel_callbacks out_callbacks = { .closed = closed };
+static void
+fill(evutil_socket_t fd, short what, void *arg)
+{
+	struct stream_backend *stream = arg;
+	ssize_t n = spool_fill(stream->spool, fd, stream->input);
+
+	(void)what;
+	if (n > 0)
+		intake_run(stream->intake);
+	else if (n != -EAGAIN && n != -EINTR)
+		broken(stream);
+}
+
+static const struct channel_callbacks callbacks = { .closed = broken };
 
 static void
 stream_close(void *state)
 {
 	struct stream_backend *stream = state;
 
-	if (stream->out != stream->in)
-		channel_free(stream->out);
-	channel_free(stream->in);
+	if (stream->readable)
+		event_free(stream->readable);
+	intake_free(stream->intake);
+	if (stream->input)
+		evbuffer_free(stream->input);
+	channel_free(stream->out);
+	spool_close(stream->spool);
+	if (stream->fd >= 0)
+		close(stream->fd);
 	free(stream);
 }
 
-static struct stream_backend *
-stream_new(struct backend *backend, const char *name)
+/* Sets up the reading side; what an earlier manager left unanswered is read first. */
+static int
+stream_begin(struct stream_backend *stream)
+{
+	struct event_base *base = backend_base(stream->backend);
+	const char *slash = strrchr(stream->name, '/');
+	char path[2 * PATH_SIZE];
+
+	snprintf(path, sizeof(path), "%s/instances/%s.spool", backend_run_dir(stream->backend),
+		 slash ? slash + 1 : stream->name);
+	int rc = spool_open(&stream->spool, path);
+	if (rc < 0)
+		return rc;
+	stream->input = evbuffer_new();
+	if (stream->input)
+		stream->intake = intake_new(base, stream->input, STREAM_INSTANCE_TPM, &stream->sync,
+					    receive, stream);
+	stream->readable = event_new(base, stream->fd, EV_READ | EV_PERSIST, fill, stream);
+	if (!stream->intake || !stream->readable || event_add(stream->readable, NULL) < 0)
+		return -ENOMEM;
+	event_active(stream->readable, EV_READ, 0);
+	return 0;
+}
+
+/*
+ * A back-end that reads from in and writes to out, descriptors that it takes over; each may be a
+ * negative errno instead.
+ */
+static int
+stream_open(struct backend *backend, const char *name, int in, int out, void **state)
 {
 	struct stream_backend *stream = calloc(1, sizeof(*stream));
+	int rc = in < 0 ? in : out < 0 ? out : stream ? 0 : -ENOMEM;
 
-	if (!stream)
-		return NULL;
-	stream->backend = backend;
+	if (rc < 0) {
+		log_error("back-end %s: cannot be opened: %s", name, strerror(-rc));
+		if (in >= 0)
+			close(in);
+		if (out >= 0)
+			close(out);
+		free(stream);
+		return rc;
+	}
 	snprintf(stream->name, sizeof(stream->name), "%s", name);
-	stream->sync = (struct channel_sync) {
+	stream->backend = backend;
+	stream->fd = in;
+	stream->sync = (struct intake_sync) {
 		.name = stream->name,
 		.first_tag = TPM_TAG_RQU_COMMAND,
 		.last_tag = TPM_TAG_RQU_AUTH2_COMMAND,
 	};
-	return stream;
-}
-
-/* Takes over fd; 0 or a negative errno. */
-static int
-attach_channel(struct stream_backend *stream, struct channel **channel, int fd,
-	       const struct channel_callbacks *with)
-{
-	if (fd < 0)
-		return fd;
-	*channel =
-	    channel_new(backend_base(stream->backend), fd, STREAM_INSTANCE_TPM, with, stream);
-	return *channel ? 0 : -ENOMEM;
-}
-
-static int
-fifo_pipe(struct backend *backend, const char *name)
-{
-	char path[PATH_SIZE];
-
-	snprintf(path, sizeof(path), "%s/%s", backend_run_dir(backend), name);
-	return fifo_open(path);
-}
-
-/* Ends the opening of a stream: rc is how it went so far. */
-static int
-opened(struct stream_backend *stream, int rc, void **state)
-{
-	if (rc == 0)
-		rc = channel_synchronize(stream->in, &stream->sync);
+	stream->out =
+	    channel_new(backend_base(backend), out, STREAM_INSTANCE_TPM, NULL, &callbacks, stream);
+	rc = stream->out ? stream_begin(stream) : -ENOMEM;
 	if (rc < 0) {
-		log_error("back-end %s: cannot be opened: %s", stream->name, strerror(-rc));
+		log_error("back-end %s: cannot be opened: %s", name, strerror(-rc));
 		stream_close(stream);
 		return rc;
 	}
@@ -178,45 +224,44 @@ opened(struct stream_backend *stream, int rc, void **state)
 }
 
 static int
+open_pipe(struct backend *backend, const char *name)
+{
+	char path[PATH_SIZE];
+
+	snprintf(path, sizeof(path), "%s/%s", backend_run_dir(backend), name);
+	return fifo_open(path);
+}
+
+static int
 open_pipes(struct backend *backend, const char *argument, void **state)
 {
-	struct stream_backend *stream = stream_new(backend, VTPM_PATH_DUMMY_IN);
-
 	(void)argument;
-	if (!stream)
-		return -ENOMEM;
-	int rc = attach_channel(stream, &stream->out, fifo_pipe(backend, VTPM_PATH_DUMMY_OUT),
-				&out_callbacks);
-	if (rc == 0)
-		rc = attach_channel(stream, &stream->in, fifo_pipe(backend, VTPM_PATH_DUMMY_IN),
-				    &callbacks);
-	return opened(stream, rc, state);
+	return stream_open(backend, VTPM_PATH_DUMMY_IN, open_pipe(backend, VTPM_PATH_DUMMY_IN),
+			   open_pipe(backend, VTPM_PATH_DUMMY_OUT), state);
 }
 
 static int
 open_device(struct backend *backend, const char *argument, void **state)
 {
 	const char *path = argument ? argument : "/dev/vtpm";
-	struct stream_backend *stream = stream_new(backend, path);
+	int in = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	int out = in < 0 ? -errno : fcntl(in, F_DUPFD_CLOEXEC, 0);
 
-	if (!stream)
-		return -ENOMEM;
-	int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	int rc = attach_channel(stream, &stream->in, fd < 0 ? -errno : fd, &callbacks);
-	stream->out = stream->in;
-	return opened(stream, rc, state);
+	if (in < 0)
+		in = out;
+	else if (out < 0)
+		out = -errno;
+	return stream_open(backend, path, in, out, state);
 }
 
 const struct backend_ops backend_fifo = {
 	.name = "fifo",
 	.open = open_pipes,
 	.close = stream_close,
-	.deliver = respond,
 };
 
 const struct backend_ops backend_dev = {
 	.name = "dev",
 	.open = open_device,
 	.close = stream_close,
-	.deliver = respond,
 };

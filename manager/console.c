@@ -208,7 +208,7 @@ static const struct channel_callbacks pipe_callbacks = {
 	.closed = pipe_closed,
 };
 
-static const struct channel_sync pipe_sync = {
+static const struct intake_sync pipe_sync = {
 	.name = "console",
 	.first_tag = VTPM_TAG_REQ,
 	.last_tag = VTPM_TAG_REQ,
@@ -240,11 +240,13 @@ pipes_new(struct console *console)
 	if (out < 0)
 		goto err1;
 	peer->unread = evtimer_new(console->base, look_again, peer);
-	peer->out = channel_new(console->base, out, STREAM_MANAGER, &pipe_callbacks_out, peer);
+	peer->out =
+	    channel_new(console->base, out, STREAM_MANAGER, NULL, &pipe_callbacks_out, peer);
 	if (!peer->unread || !peer->out)
 		goto err1;
-	peer->in = channel_new(console->base, in, STREAM_MANAGER, &pipe_callbacks, peer);
-	if (!peer->in || channel_synchronize(peer->in, &pipe_sync) < 0)
+	peer->in =
+	    channel_new(console->base, in, STREAM_MANAGER, &pipe_sync, &pipe_callbacks, peer);
+	if (!peer->in)
 		goto err0;
 	return peer;
 err1:
@@ -299,7 +301,7 @@ somebody_connects(evutil_socket_t listening, short what, void *arg)
 	}
 	peer->console = console;
 	peer->in = peer->out =
-	    channel_new(console->base, fd, STREAM_MANAGER, &connection_callbacks, peer);
+	    channel_new(console->base, fd, STREAM_MANAGER, NULL, &connection_callbacks, peer);
 	if (peer->in)
 		*place = peer;
 	else

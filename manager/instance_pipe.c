@@ -259,7 +259,7 @@ pipes_open(struct instance *instance)
 		int fd = fifo_open(path);
 		if (fd >= 0)
 			instance->pipes[i] = channel_new(instance->table->base, fd, STREAM_MANAGER,
-							 &pipe_callbacks[i], instance);
+							 NULL, &pipe_callbacks[i], instance);
 		if (!instance->pipes[i]) {
 			int rc = fd < 0 ? fd : -ENOMEM;
 

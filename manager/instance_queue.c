@@ -12,8 +12,6 @@
 #include <vtpm/manager.h>
 #include <vtpm/message.h>
 
-#include "manager/backend_internal.h"
-
 enum {
 	EXECUTE_HEAD = 9,  /* sequence:8, locality:1 */
 	RESPONSE_HEAD = 8, /* sequence:8 */
@@ -121,14 +119,14 @@ queue_response(struct instance *instance, const struct stream_message *message)
 
 	if (message_parse(&parts, message->instance, message->data, message->len) < 0 ||
 	    parts.tag != VTPM_TAG_RSP || !instance->in_flight) {
-		log_warning("instance %u: an answer that nobody asked for, ignored",
-			    instance->entry.id);
+		log_debug("instance %u: an answer that nobody asked for, ignored",
+			  instance->entry.id);
 		return;
 	}
 	if (command->ordinal == VTPM_ORD_EXECUTE) {
 		if (parts.code != VTPM_SUCCESS || !take_tpm_response(command, parts.params)) {
-			log_warning("instance %u: a wrong or repeated answer, ignored",
-				    instance->entry.id);
+			log_debug("instance %u: a wrong or repeated answer, ignored",
+				  instance->entry.id);
 			return;
 		}
 	} else {
@@ -180,18 +178,10 @@ adopted_done(struct command *command, void *ctx)
 void
 queue_adopt(struct instance *instance, struct command *command)
 {
-	struct manager *manager = instance->table->manager;
-
-	if (backend_submits_again(manager, command->backend)) {
-		command->origin = manager->instance_listener;
-		command->done = adopted_done;
-		command->ctx = instance->table;
-		instance->adopted = command;
-	} else {
-		command->origin = manager->backend_listener;
-		command->done = backend_deliver;
-		command->ctx = manager;
-	}
+	command->origin = instance->table->manager->instance_listener;
+	command->done = adopted_done;
+	command->ctx = instance->table;
+	instance->adopted = command;
 	enqueue(instance, command);
 }
 

@@ -108,9 +108,8 @@ check_digest(const uint8_t *start, struct reader *r)
 	return stored && digest(start, len, hash) && memcmp(stored, hash, sizeof(hash)) == 0;
 }
 
-/* Differs after each boot. Zeros if it is unknown; then all boots are one. */
-static void
-this_boot(uint8_t boot[RECORD_BOOT_SIZE])
+void
+record_boot(uint8_t boot[RECORD_BOOT_SIZE])
 {
 	char text[VTPM_UUID_TEXT_SIZE] = "";
 	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
@@ -128,7 +127,7 @@ record_identity(struct record *record, struct record_identity *identity)
 	uint8_t buf[READY_OFFSET];
 	struct writer w = writer_of(buf, sizeof(buf));
 
-	this_boot(identity->boot);
+	record_boot(identity->boot);
 	writer_bytes(&w, magic, sizeof(magic));
 	writer_bytes(&w, identity->boot, sizeof(identity->boot));
 	writer_u32(&w, identity->pid);
@@ -234,7 +233,7 @@ record_open(const char *path, struct record_identity *identity, bool *ready, uin
 
 	if (file_read(path, FILE_MAX, &data, &len) < 0)
 		return NULL;
-	this_boot(boot);
+	record_boot(boot);
 	struct reader head = reader_of(data, len);
 	struct reader flag = reader_at(data, len, READY_OFFSET);
 	struct reader number = reader_at(data, len, ANSWERED_OFFSET);

@@ -58,6 +58,9 @@ struct record *record_open(const char *path, struct record_identity *identity, b
 struct record *record_ref(struct record *record);
 void record_unref(struct record *record); /* NULL does nothing */
 
+/* record_boot: differs after each boot. Zeros if it is unknown; then all boots are one. */
+void record_boot(uint8_t boot[RECORD_BOOT_SIZE]);
+
 /* Each writes its part; what goes wrong is logged. identity->boot is filled in. */
 void record_identity(struct record *record, struct record_identity *identity);
 void record_ready(struct record *record, bool ready);
