@@ -190,8 +190,9 @@ struct stany {
 	uint32_t contextCount;
 	uint32_t contextList[MAX_CONTEXTS]; /* counts of the saved session contexts; 0: free */
 	uint8_t tickNonce[DIGEST_SIZE];
-	uint64_t tick_start; /* platform time at tick 0, microseconds */
-	uint8_t hash;        /* enum hash_owner of the SHA-1 thread */
+	uint64_t tick_start;  /* platform time at tick 0, microseconds */
+	uint64_t counter_due; /* when increments no longer run ahead (counters.c); not kept */
+	uint8_t hash;         /* enum hash_owner of the SHA-1 thread */
 	struct sha1_thread sha1;
 	struct session sessions[MAX_SESSIONS];
 	struct transport transports[MAX_TRANSPORTS];
@@ -438,6 +439,9 @@ TPM_RESULT key_check_pcr(const struct command *c, const struct key *key);
 /* key_sign_sha1: info as sigScheme wants it, over a digest; writes a sized signature.
  * TPM_INAPPROPRIATE_SIG ... */
 TPM_RESULT key_sign_sha1(const struct key *key, const uint8_t *digest, struct writer *out);
+/* sign_info_digest: SHA-1 of a TPM_SIGN_INFO [Part 2, 11.5]; fixed says what is signed: "SIGN" ...
+ */
+void sign_info_digest(const char *fixed, const uint8_t *replay, struct span data, uint8_t *digest);
 
 /* ---- PCRs (pcr.c) ---- */
 

@@ -75,24 +75,10 @@ tpm_SHA1CompleteExtend(struct command *c)
 	return TPM_SUCCESS;
 }
 
-/* TPM_SS_RSASSAPKCS1v15_INFO: the data inside a TPM_SIGN_INFO [Part 2, 11.5]. */
-static void
-sign_info_digest(const struct command *c, struct reader data, uint8_t *digest)
-{
-	static const uint8_t tag_and_fixed[6] = { 0, TPM_TAG_SIGNINFO, 'S', 'I', 'G', 'N' };
-	static const uint8_t no_nonce[DIGEST_SIZE];
-	uint8_t size[4];
-	struct writer w = writer_of(size, sizeof(size));
-
-	writer_u32(&w, (uint32_t)data.left);
-	crypto_sha1(digest, SPANS(SPAN(tag_and_fixed, 6),
-				  SPAN(c->auth_count ? c->auth[0].nonceOdd : no_nonce, DIGEST_SIZE),
-				  SPAN(size, 4), SPAN(data.pos, data.left)));
-}
-
 TPM_RESULT
 tpm_Sign(struct command *c)
 {
+	static const uint8_t no_nonce[DIGEST_SIZE];
 	const struct key *key = c->key[0];
 	struct reader area = reader_sized(&c->in);
 	uint8_t digest[DIGEST_SIZE], signature[CRYPTO_RSA_MAX];
@@ -107,7 +93,8 @@ tpm_Sign(struct command *c)
 			return TPM_BAD_PARAMETER;
 		return key_sign_sha1(key, area.pos, &c->out);
 	case TPM_SS_RSASSAPKCS1v15_INFO:
-		sign_info_digest(c, area, digest);
+		sign_info_digest("SIGN", c->auth_count ? c->auth[0].nonceOdd : no_nonce,
+				 SPAN(area.pos, area.left), digest);
 		return key_sign_sha1(key, digest, &c->out);
 	case TPM_SS_RSASSAPKCS1v15_DER:
 		if (area.left + CRYPTO_PKCS1_OVERHEAD > key->rsa.n_len)

@@ -216,3 +216,16 @@ key_cmk_auth(const struct tpm *tpm, const struct key *key, const uint8_t *msaDig
 	    auth, tpm->permanent.tpmProof, DIGEST_SIZE,
 	    SPANS(SPAN(tag, 2), SPAN(msaDigest, DIGEST_SIZE), SPAN(pubKeyDigest, DIGEST_SIZE)));
 }
+
+void
+sign_info_digest(const char *fixed, const uint8_t *replay, struct span data, uint8_t *digest)
+{
+	uint8_t head[2 + 4], size[4];
+	struct writer w = writer_of(head, sizeof(head)), size_w = writer_of(size, sizeof(size));
+
+	writer_u16(&w, TPM_TAG_SIGNINFO);
+	writer_bytes(&w, fixed, 4);
+	writer_u32(&size_w, (uint32_t)data.len);
+	crypto_sha1(digest, SPANS(SPAN(head, sizeof(head)), SPAN(replay, DIGEST_SIZE),
+				  SPAN(size, sizeof(size)), data));
+}

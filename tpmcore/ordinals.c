@@ -97,7 +97,7 @@ static const struct ordinal table[] = {
 	CMD(TPM, GetOrdinalAuditStatus, NO_HANDLE, NO_AUTH, SHORT, "4", .attributes = AUDIT_NEVER),
 
 	/* Administrative functions (9) */
-	CMD(TPM, FieldUpgrade, NO_HANDLE, NO_AUTH, LONG, "*", .attributes = WHEN_OFF,
+	CMD(TPM, FieldUpgrade, NO_HANDLE, OWNER_OR_NONE, LONG, "*", .attributes = WHEN_OFF,
 	    OWNER_MAY(FieldUpgrade)),
 	CMD(TPM, SetRedirection, KEY, OWNER, SHORT, "4s", OWNER_MAY(SetRedirection)),
 	CMD(TPM, ResetLockValue, NO_HANDLE, HANDLER, SHORT, "", OWNER_MAY(ResetLockValue)),

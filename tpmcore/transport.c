@@ -226,8 +226,6 @@ tpm_EstablishTransport(struct command *c)
 TPM_RESULT
 tpm_ReleaseTransportSigned(struct command *c)
 {
-	static const uint8_t tag_and_fixed[6] = { 0, TPM_TAG_SIGNINFO, 'T', 'R', 'A', 'N' };
-	static const uint8_t data_size[4] = { 0, 0, 0, DIGEST_SIZE };
 	unsigned last = c->auth_count - 1;
 	struct transport *t = c->auth[last].transport;
 	const struct key *key = c->key[0];
@@ -246,9 +244,7 @@ tpm_ReleaseTransportSigned(struct command *c)
 	if (!(t->attributes & TPM_TRANSPORT_LOG))
 		return TPM_BAD_MODE;
 	transport_log_out(t, c, ticks, c->in_digest);
-	/* TPM_SIGN_INFO [Part 2, 11.5] of the log. */
-	crypto_sha1(digest, SPANS(SPAN(tag_and_fixed, 6), SPAN(antiReplay, DIGEST_SIZE),
-				  SPAN(data_size, 4), SPAN(t->digest, DIGEST_SIZE)));
+	sign_info_digest("TRAN", antiReplay, SPAN(t->digest, DIGEST_SIZE), digest);
 	writer_u32(&c->out, c->locality);
 	ticks_write(c->tpm, ticks, &c->out);
 	c->auth[last].continueAuthSession = false;
