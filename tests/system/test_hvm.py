@@ -16,6 +16,10 @@ start_tcsd() {
     tcsd
     until grep -q ':7533 ' /proc/net/tcp*; do usleep 50000; done
 }
+stop_tcsd() {
+    killall tcsd
+    while pidof tcsd >/dev/null; do usleep 50000; done
+}
 send() { # hexadecimal digits -> the response's
     exec 3<>/dev/tpm0
     echo "$1" | xxd -r -p >&3
@@ -76,7 +80,7 @@ def test_guest_owns_its_tpm_and_reboots(host, instance):
             tpm_getquote uuid nonce quote 0 10
             echo "first boot: $(pcr 00)"
             echo "first boot: $(pcr 16)"
-            killall tcsd
+            stop_tcsd
             send %s
             echo "extended: $(pcr 16)"
             reboot -f
