@@ -71,7 +71,7 @@ FUZZERS    := $(wildcard tests/fuzz/fuzz_*.c)
 C_FILES    := $(wildcard $(addsuffix /*.[ch],include/vtpm tpmcore instance manager migration \
 	tests/unit tests/fuzz tests/system tests/xen tests/bench))
 
-.PHONY: all demo check check-format check-unit check-system check-fuzz format install clean
+.PHONY: all demo check check-format check-unit check-system check-fuzz check-xen format install clean
 all: $(PROGRAMS:%=$(BUILD)/%)
 
 # Three builds of every object: opt/ for the programs, san/ for unit tests under sanitizers with
@@ -108,6 +108,10 @@ $(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
 $(BUILD)/xenstored_shim.so: tests/xen/xenstored_shim.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu17 -D_GNU_SOURCE $(WARNINGS) -O2 -fPIC -shared -o $@ $<
+# A front-end in user space
+$(BUILD)/frontend: $(BUILD)/opt/tests/xen/frontend.o
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
 $(BUILD)/unit/test_xenbus $(BUILD)/unit/test_backend_xen: | $(BUILD)/xenstored_shim.so
 
 # A test takes from the layers' archive what it needs; of tpmcore all, since a reference to a handler
@@ -147,6 +151,10 @@ check-unit: $(UNIT_TESTS:tests/unit/%.c=$(BUILD)/unit/%)
 
 check-system: all
 	@$(PYTHON) -m pytest -q --tb=short -p no:cacheprovider --durations=5 tests/system
+
+# On a real Xen in an emulated machine.
+check-xen: all $(BUILD)/frontend
+	@$(PYTHON) -m pytest -q --tb=short -p no:cacheprovider --durations=5 tests/xen
 
 # Each fuzz target runs for its share of FUZZ_SECONDS, from its corpus in the tree.
 FUZZ_SECONDS ?= 60

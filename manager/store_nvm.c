@@ -131,8 +131,8 @@ nvm_unlink(struct store *store, uint32_t id)
 	char name[NVM_NAME_MAX];
 
 	nvm_name(name, id, 0);
-	/* Durable before the log forgets that there was such an instance, else a crash would leave a
-	 * file of nobody. */
+	/* Durable before the log forgets that there was such an instance, else a crash would leave
+	 * a file of nobody. */
 	if ((unlinkat(store->dir_fd, name, 0) < 0 && errno != ENOENT) || fsync(store->dir_fd) < 0)
 		log_warning("instance %u is deleted and its key destroyed, but %s/%s could not be "
 			    "removed: %s",
