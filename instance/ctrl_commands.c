@@ -68,28 +68,12 @@ ctrl_set_locality(struct channel_ctrl *ctrl, struct reader *args, struct ctrl_re
 }
 
 static TPM_RESULT
-ctrl_hash_start(struct channel_ctrl *ctrl, struct reader *args, struct ctrl_reply *reply)
-{
-	(void)args;
-	(void)reply;
-	return instance_hash_start(ctrl->instance);
-}
-
-static TPM_RESULT
 ctrl_hash_data(struct channel_ctrl *ctrl, struct reader *args, struct ctrl_reply *reply)
 {
 	struct reader data = reader_sized(args);
 
 	(void)reply;
 	return instance_hash_data(ctrl->instance, data.pos, data.left);
-}
-
-static TPM_RESULT
-ctrl_hash_end(struct channel_ctrl *ctrl, struct reader *args, struct ctrl_reply *reply)
-{
-	(void)args;
-	(void)reply;
-	return instance_hash_end(ctrl->instance);
 }
 
 /* A running command saw this on the socket and ended before; one that waits will not be run. */
@@ -101,14 +85,6 @@ ctrl_cancel(struct channel_ctrl *ctrl, struct reader *args, struct ctrl_reply *r
 	if (ctrl->data)
 		client_cancel(ctrl->data);
 	return TPM_SUCCESS;
-}
-
-static TPM_RESULT
-ctrl_store_volatile(struct channel_ctrl *ctrl, struct reader *args, struct ctrl_reply *reply)
-{
-	(void)args;
-	(void)reply;
-	return instance_store_volatile(ctrl->instance);
 }
 
 static TPM_RESULT
@@ -177,15 +153,6 @@ ctrl_set_state(struct channel_ctrl *ctrl, struct reader *args, struct ctrl_reply
 	if (!is_state_kind(type) || (flags & STATE_ENCRYPTED))
 		return TPM_BAD_PARAMETER;
 	return instance_set_state(ctrl->instance, (enum tpm_state)type, state.pos, state.left);
-}
-
-static TPM_RESULT
-ctrl_stop(struct channel_ctrl *ctrl, struct reader *args, struct ctrl_reply *reply)
-{
-	(void)args;
-	(void)reply;
-	instance_power_off(ctrl->instance);
-	return TPM_SUCCESS;
 }
 
 static TPM_RESULT
@@ -308,31 +275,31 @@ ctrl_lock_storage(struct channel_ctrl *ctrl, struct reader *args, struct ctrl_re
 }
 
 static const struct ctrl_command commands[] = {
-	[1] = { "GET_CAPABILITY", 0, 0, false, ctrl_get_capability },
-	[2] = { "INIT", 4, 0, false, ctrl_init },
-	[3] = { "SHUTDOWN", 0, 0, false, ctrl_shutdown },
-	[4] = { "GET_TPMESTABLISHED", 0, 0, false, ctrl_get_established },
-	[5] = { "SET_LOCALITY", 1, 3, false, ctrl_set_locality },
-	[6] = { "HASH_START", 0, 0, false, ctrl_hash_start },
-	[7] = { "HASH_DATA", 4, 0, true, ctrl_hash_data },
-	[8] = { "HASH_END", 0, 0, false, ctrl_hash_end },
-	[CTRL_CANCEL_TPM_CMD] = { "CANCEL_TPM_CMD", 0, 0, false, ctrl_cancel },
-	[10] = { "STORE_VOLATILE", 0, 0, false, ctrl_store_volatile },
-	[11] = { "RESET_TPMESTABLISHED", 1, 3, false, ctrl_reset_established },
-	[12] = { "GET_STATEBLOB", 12, 0, false, ctrl_get_state },
-	[13] = { "SET_STATEBLOB", 12, 0, true, ctrl_set_state },
-	[14] = { "STOP", 0, 0, false, ctrl_stop },
-	[15] = { "GET_CONFIG", 0, 0, false, ctrl_get_config },
-	[16] = { "SET_DATAFD", 0, 0, false, ctrl_set_data_fd },
-	[17] = { "SET_BUFFERSIZE", 4, 0, false, ctrl_set_buffer_size },
-	[18] = { "GET_INFO", 16, 0, false, ctrl_get_info },
-	[19] = { "LOCK_STORAGE", 4, 0, false, ctrl_lock_storage },
+	[1] = { "GET_CAPABILITY", .run = ctrl_get_capability },
+	[2] = { "INIT", .size = 4, .run = ctrl_init },
+	[3] = { "SHUTDOWN", .run = ctrl_shutdown },
+	[4] = { "GET_TPMESTABLISHED", .run = ctrl_get_established },
+	[5] = { "SET_LOCALITY", .size = 1, .padding = 3, .run = ctrl_set_locality },
+	[6] = { "HASH_START", .plain = instance_hash_start },
+	[7] = { "HASH_DATA", .size = 4, .has_data = true, .run = ctrl_hash_data },
+	[8] = { "HASH_END", .plain = instance_hash_end },
+	[CTRL_CANCEL_TPM_CMD] = { "CANCEL_TPM_CMD", .run = ctrl_cancel },
+	[10] = { "STORE_VOLATILE", .plain = instance_store_volatile },
+	[11] = { "RESET_TPMESTABLISHED", .size = 1, .padding = 3, .run = ctrl_reset_established },
+	[12] = { "GET_STATEBLOB", .size = 12, .run = ctrl_get_state },
+	[13] = { "SET_STATEBLOB", .size = 12, .has_data = true, .run = ctrl_set_state },
+	[14] = { "STOP", .plain = instance_power_off },
+	[15] = { "GET_CONFIG", .run = ctrl_get_config },
+	[16] = { "SET_DATAFD", .run = ctrl_set_data_fd },
+	[17] = { "SET_BUFFERSIZE", .size = 4, .run = ctrl_set_buffer_size },
+	[18] = { "GET_INFO", .size = 16, .run = ctrl_get_info },
+	[19] = { "LOCK_STORAGE", .size = 4, .run = ctrl_lock_storage },
 };
 
 const struct ctrl_command *
 ctrl_command(uint32_t number)
 {
-	if (number >= sizeof(commands) / sizeof(commands[0]) || !commands[number].run)
+	if (number >= sizeof(commands) / sizeof(commands[0]) || !commands[number].name)
 		return NULL;
 	return &commands[number];
 }

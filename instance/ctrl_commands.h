@@ -50,6 +50,8 @@ struct ctrl_command {
 	size_t padding;
 	bool has_data; /* the last argument is the length of data that follow */
 	TPM_RESULT (*run)(struct channel_ctrl *ctrl, struct reader *args, struct ctrl_reply *reply);
+	/* In place of run, for what has no arguments and no reply but its result. */
+	TPM_RESULT (*plain)(struct instance *instance);
 };
 
 /* ctrl_command: the command of this number, NULL if there is none. */

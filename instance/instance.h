@@ -60,7 +60,7 @@ TPM_RESULT instance_suspend(struct instance *instance);
  * has run.
  */
 TPM_RESULT instance_power_on(struct instance *instance, bool forget);
-void instance_power_off(struct instance *instance);
+TPM_RESULT instance_power_off(struct instance *instance);
 TPM_RESULT instance_store_volatile(struct instance *instance);
 TPM_RESULT instance_get_state(struct instance *instance, enum tpm_state kind, struct blob *state);
 TPM_RESULT instance_set_state(struct instance *instance, enum tpm_state kind, const uint8_t *state,

@@ -30,13 +30,14 @@ instance_power_on(struct instance *instance, bool forget)
 	return instance_keep(instance, changes);
 }
 
-void
+TPM_RESULT
 instance_power_off(struct instance *instance)
 {
 	if (instance->power == POWER_SUSPENDED)
-		return;
+		return TPM_FAIL;
 	instance->power = POWER_OFF;
 	instance->pushed = 0;
+	return TPM_SUCCESS;
 }
 
 TPM_RESULT

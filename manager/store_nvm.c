@@ -55,22 +55,6 @@ nvm_compose(struct entry *entry, const uint8_t *data, size_t len, uint8_t *file)
 	return error;
 }
 
-static int
-write_all(int fd, const uint8_t *data, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = write(fd, data, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		data += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 int
 nvm_write(struct store *store, struct entry *entry, const uint8_t *data, size_t len)
 {
@@ -92,7 +76,7 @@ nvm_write(struct store *store, struct entry *entry, const uint8_t *data, size_t 
 		error = -errno;
 		goto out;
 	}
-	error = write_all(fd, file, size);
+	error = file_write_all(fd, file, size);
 	if (error == 0) {
 		/* Begins to write back now, so that the flushes of a batch cost about one. */
 		sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);

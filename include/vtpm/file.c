@@ -73,17 +73,19 @@ out:
 	return rc;
 }
 
-static int
-write_fully(int fd, const uint8_t *data, size_t len)
+int
+file_write_all(int fd, const void *data, size_t len)
 {
+	const uint8_t *rest = data;
+
 	while (len > 0) {
-		ssize_t n = write(fd, data, len);
+		ssize_t n = write(fd, rest, len);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return -errno;
-		data += n;
+		rest += n;
 		len -= (size_t)n;
 	}
 	return 0;
@@ -115,7 +117,7 @@ write_temporary(const char *path, const void *data, size_t len, mode_t mode)
 
 	if (fd < 0)
 		return -errno;
-	int rc = write_fully(fd, data, len);
+	int rc = file_write_all(fd, data, len);
 	if (rc == 0 && fsync(fd) < 0)
 		rc = -errno;
 	if (close(fd) < 0 && rc == 0)

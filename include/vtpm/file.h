@@ -24,6 +24,9 @@ int file_read(const char *path, size_t max, uint8_t **data, size_t *len);
  */
 int file_write_durable(const char *path, const void *data, size_t len, mode_t mode);
 
+/* file_write_all: writes len bytes to a blocking descriptor, all of them. 0 or a negative errno. */
+int file_write_all(int fd, const void *data, size_t len);
+
 /*
  * file_lock: takes the lock that the file (made with mode 0600 if missing) stands for, as long as
  * the returned descriptor is open and this process lives; it does not pass to children. Returns

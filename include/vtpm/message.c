@@ -96,34 +96,17 @@ wait_for(int fd, short events, int64_t deadline)
 	}
 }
 
+/* Moves len bytes to or from the peer; events says which: POLLOUT or POLLIN. */
 static int
-send_fully(int fd, const uint8_t *data, size_t len, int64_t deadline)
+transfer(int fd, short events, uint8_t *data, size_t len, int64_t deadline)
 {
 	while (len > 0) {
-		int rc = wait_for(fd, POLLOUT, deadline);
+		int rc = wait_for(fd, events, deadline);
 
 		if (rc < 0)
 			return rc;
-		ssize_t n = send(fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (n < 0 && errno != EAGAIN && errno != EINTR)
-			return -errno;
-		if (n > 0) {
-			data += n;
-			len -= (size_t)n;
-		}
-	}
-	return 0;
-}
-
-static int
-receive_fully(int fd, uint8_t *data, size_t len, int64_t deadline)
-{
-	while (len > 0) {
-		int rc = wait_for(fd, POLLIN, deadline);
-
-		if (rc < 0)
-			return rc;
-		ssize_t n = recv(fd, data, len, MSG_DONTWAIT);
+		ssize_t n = events == POLLOUT ? send(fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT)
+					      : recv(fd, data, len, MSG_DONTWAIT);
 		if (n == 0)
 			return -ECONNRESET;
 		if (n < 0 && errno != EAGAIN && errno != EINTR)
@@ -144,9 +127,9 @@ message_call(int fd, const struct writer *request, int timeout, struct message *
 	uint8_t head[HEAD_SIZE];
 	uint8_t *data = NULL;
 
-	int rc = send_fully(fd, request->buf, request->len, deadline);
+	int rc = transfer(fd, POLLOUT, request->buf, request->len, deadline);
 	if (rc == 0)
-		rc = receive_fully(fd, head, sizeof(head), deadline);
+		rc = transfer(fd, POLLIN, head, sizeof(head), deadline);
 	if (rc < 0)
 		return rc;
 	struct reader r = reader_of(head, sizeof(head));
@@ -159,7 +142,7 @@ message_call(int fd, const struct writer *request, int timeout, struct message *
 	if (!data)
 		return -ENOMEM;
 	memcpy(data, head + VTPM_INSTANCE_SIZE, VTPM_HEADER_SIZE);
-	rc = receive_fully(fd, data + VTPM_HEADER_SIZE, size - VTPM_HEADER_SIZE, deadline);
+	rc = transfer(fd, POLLIN, data + VTPM_HEADER_SIZE, size - VTPM_HEADER_SIZE, deadline);
 	if (rc == 0)
 		rc = message_parse(response, instance, data, size);
 	if (rc < 0) {
