@@ -92,9 +92,13 @@ audit_command(struct command *c)
 static void
 write_audited(const struct tpm *tpm, uint32_t start, struct writer *w)
 {
-	for (const struct ordinal *row = NULL; (row = ordinal_next(row)) != NULL;)
-		if (row->ordinal >= start && audit_status(tpm, row->ordinal))
-			writer_u32(w, row->ordinal);
+	for (uint32_t place = 0; place < AUDIT_PLACES; place++) {
+		bool tsc = place >= AUDIT_TPM_ORDINALS;
+		uint32_t ordinal = tsc ? 0x40000000 | (place - AUDIT_TPM_ORDINALS) : place;
+
+		if (ordinal >= start && audit_status(tpm, ordinal))
+			writer_u32(w, ordinal);
+	}
 }
 
 TPM_RESULT

@@ -516,6 +516,8 @@ void audit_manufacture(struct tpm *tpm);
  */
 TPM_RESULT delegation_check(const struct command *c, const struct delegate_public *pub);
 TPM_RESULT delegation_owner_secret(struct command *c, struct entity *entity);
+/* delegation_of_owner: the same choice for a new OSAP session: its delegation, or NULL. */
+const struct delegate_public *delegation_of_owner(struct tpm *tpm, struct entity *entity);
 void delegation_owner_clear(struct tpm *tpm);
 
 /* capability.c: TPM_CAP_VERSION_INFO [Part 2, 21.6], also part of TPM_Quote2. */

@@ -85,9 +85,16 @@ tpm_OSAP(struct command *c)
 	const uint8_t *nonceOddOSAP = reader_view(&c->in, DIGEST_SIZE);
 	struct entity entity;
 	struct session *s;
+	const struct delegate_public *delegation = NULL;
 	TPM_RESULT rc = find_entity(c->tpm, (uint8_t)entityType, entityValue, &entity);
 
 	if (rc)
 		return rc;
-	return session_open(c, TPM_PID_OSAP, (uint8_t)(entityType >> 8), &entity, nonceOddOSAP, &s);
+	if (entity.type == TPM_ET_OWNER)
+		delegation = delegation_of_owner(c->tpm, &entity);
+	rc = session_open(c, delegation ? TPM_PID_DSAP : TPM_PID_OSAP, (uint8_t)(entityType >> 8),
+			  &entity, nonceOddOSAP, &s);
+	if (rc == TPM_SUCCESS && delegation)
+		s->delegation = *delegation;
+	return rc;
 }
