@@ -22,6 +22,7 @@
 enum {
 	PEERS_MAX = 128,
 	PATH_SIZE = 512,
+	ACCEPT_PAUSE_MS = 100,
 	UNREAD_POLL_MS = 20,
 	UNREAD_MAX_MS = 5000, /* after that, the reader of a response has died */
 };
@@ -47,6 +48,7 @@ struct console {
 	struct event_base *base;
 	int listening;
 	struct event *connected;
+	struct event *pause; /* ends the pause after a failure to accept */
 	struct peer *pipes;
 	struct peer *peers[PEERS_MAX];
 };
@@ -285,14 +287,39 @@ free_place(struct console *console)
 }
 
 static void
+accept_again(evutil_socket_t fd, short what, void *arg)
+{
+	struct console *console = arg;
+
+	(void)fd;
+	(void)what;
+	event_add(console->connected, NULL);
+}
+
+/* Without descriptors the connection stays where it is, and would wake the loop up for ever. */
+static void
+accept_failed(struct console *console, int error)
+{
+	struct timeval pause = { .tv_usec = ACCEPT_PAUSE_MS * 1000 };
+
+	if (error == EAGAIN || error == EINTR || error == ECONNABORTED)
+		return;
+	log_warning("console: cannot accept a connection: %s", strerror(error));
+	event_del(console->connected);
+	event_add(console->pause, &pause);
+}
+
+static void
 somebody_connects(evutil_socket_t listening, short what, void *arg)
 {
 	struct console *console = arg;
 	int fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 	(void)what;
-	if (fd < 0)
+	if (fd < 0) {
+		accept_failed(console, errno);
 		return;
+	}
 	struct peer **place = allowed(fd) ? free_place(console) : NULL;
 	struct peer *peer = place ? calloc(1, sizeof(*peer)) : NULL;
 	if (!peer) {
@@ -325,7 +352,8 @@ listen_socket(struct console *console)
 	}
 	console->connected = event_new(console->base, console->listening, EV_READ | EV_PERSIST,
 				       somebody_connects, console);
-	if (!console->connected || event_add(console->connected, NULL) < 0)
+	console->pause = evtimer_new(console->base, accept_again, console);
+	if (!console->connected || !console->pause || event_add(console->connected, NULL) < 0)
 		return -ENOMEM;
 	return 0;
 }
@@ -358,6 +386,8 @@ console_free(struct console *console)
 		peer_free(console->peers[i]);
 	if (console->connected)
 		event_free(console->connected);
+	if (console->pause)
+		event_free(console->pause);
 	if (console->listening >= 0)
 		close(console->listening);
 	free(console);

@@ -264,6 +264,18 @@ forbid_core_dumps(void)
 	prctl(PR_SET_DUMPABLE, 0);
 }
 
+/* An instance takes about ten descriptors. */
+static void
+allow_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 static void
 block_signals(sigset_t *signals)
 {
@@ -272,6 +284,7 @@ block_signals(sigset_t *signals)
 	sigaddset(signals, SIGINT);
 	pthread_sigmask(SIG_BLOCK, signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
 }
 
 int
@@ -296,6 +309,7 @@ main(int argc, char **argv)
 	if (!options.foreground && daemon_begin() < 0)
 		return EXIT_FAILURE;
 	forbid_core_dumps();
+	allow_descriptors();
 	block_signals(&signals);
 	evthread_use_pthreads();
 

@@ -5,18 +5,28 @@
 #include "manager/instance.h"
 #include "manager/manager.h"
 
+#define ANY_SIZE SIZE_MAX
+
 /* Parameters of another size than the ordinal's are refused before anything is done. */
 static const struct {
 	uint32_t ordinal;
-	size_t size;
+	size_t size; /* ANY_SIZE: its function looks */
 	void (*start)(struct request *request);
 } ordinals[] = {
-	{ VTPM_ORD_OPEN, 7, privileged_open },         { VTPM_ORD_CLOSE, 4, privileged_close },
-	{ VTPM_ORD_DELETE, 4, privileged_delete },     { VTPM_ORD_DEFINE, 22, privileged_define },
-	{ VTPM_ORD_FIND, 16, privileged_find },        { VTPM_ORD_LIST, 4, privileged_list },
-	{ VTPM_ORD_SHOW, 4, privileged_show },         { VTPM_ORD_STATUS, 0, privileged_status },
-	{ VTPM_ORD_VERIFY, 4, privileged_verify },     { VTPM_ORD_CLEAR, 4, privileged_clear },
-	{ VTPM_ORD_PRESENCE, 5, privileged_presence }, { VTPM_ORD_SUSPEND, 4, privileged_suspend },
+	{ VTPM_ORD_OPEN, 7, privileged_open },
+	{ VTPM_ORD_CLOSE, 4, privileged_close },
+	{ VTPM_ORD_DELETE, 4, privileged_delete },
+	{ VTPM_ORD_DEFINE, 22, privileged_define },
+	{ VTPM_ORD_FIND, 16, privileged_find },
+	{ VTPM_ORD_LIST, 4, privileged_list },
+	{ VTPM_ORD_SHOW, 4, privileged_show },
+	{ VTPM_ORD_STATUS, 0, privileged_status },
+	{ VTPM_ORD_VERIFY, 4, privileged_verify },
+	{ VTPM_ORD_CLEAR, 4, privileged_clear },
+	{ VTPM_ORD_PRESENCE, 5, privileged_presence },
+	{ VTPM_ORD_SUSPEND, 4, privileged_suspend },
+	{ VTPM_ORD_RESEAL, ANY_SIZE, privileged_reseal },
+	{ VTPM_ORD_RECOVER, 4, privileged_recover },
 };
 
 void
@@ -25,7 +35,7 @@ privileged_dispatch(struct request *request)
 	for (size_t i = 0; i < sizeof(ordinals) / sizeof(ordinals[0]); i++) {
 		if (ordinals[i].ordinal != request->ordinal)
 			continue;
-		if (ordinals[i].size == request->params.left)
+		if (ordinals[i].size == ANY_SIZE || ordinals[i].size == request->params.left)
 			ordinals[i].start(request);
 		else
 			request_fail(request, VTPM_INVALID_REQUEST,
@@ -53,6 +63,19 @@ void
 privileged_take_instance(struct request *request)
 {
 	request->entry.id = reader_u32(&request->params);
+}
+
+void
+privileged_refresh_there(struct request *request)
+{
+	struct instance *instance = privileged_instance(request);
+	struct store_instance entry;
+
+	if (!instance)
+		return;
+	if (store_find(request->manager->store, request->entry.id, &entry) == 0)
+		instance_update(instance, &entry);
+	request_succeed(request, NULL, 0);
 }
 
 struct instance *

@@ -1,8 +1,9 @@
 /*
  * privileged.h - what the ordinals of privileged requests do.
  *
- * One function an ordinal, in privileged_life.c (instances come and go) and privileged_report.c
- * (tools look). Steps named ..._there run in the thread of the instances, the others in the
+ * One function an ordinal, in privileged_life.c (instances come and go), privileged_instance.c (one
+ * is told something), privileged_store.c (what is stored) and privileged_report.c (tools look).
+ * Steps named ..._there run in the thread of the instances, the others in the
  * console's, which may wait for the disk.
  */
 #ifndef MANAGER_PRIVILEGED_H
@@ -28,10 +29,15 @@ void privileged_list(struct request *request);
 void privileged_show(struct request *request);
 void privileged_status(struct request *request);
 void privileged_verify(struct request *request);
+void privileged_recover(struct request *request);
+void privileged_reseal(struct request *request);
 
 /* Hand a request on to the thread of the instances, or of the console. */
 void privileged_there(struct request *request, void (*step)(struct request *request));
 void privileged_here(struct request *request, void (*step)(struct request *request));
+
+/* privileged_refresh_there: the store's entry of the instance has changed; ends the request. */
+void privileged_refresh_there(struct request *request);
 
 /* privileged_take_instance: reads a parameter that names an instance. */
 void privileged_take_instance(struct request *request);

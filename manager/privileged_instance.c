@@ -16,20 +16,6 @@
 #include "manager/manager.h"
 #include "manager/command.h"
 
-/* The store's entry has changed. */
-static void
-refreshed_there(struct request *request)
-{
-	struct instance *instance = privileged_instance(request);
-	struct store_instance entry;
-
-	if (!instance)
-		return;
-	if (store_find(request->manager->store, request->entry.id, &entry) == 0)
-		instance_update(instance, &entry);
-	request_succeed(request, NULL, 0);
-}
-
 /* A request of the manager to the instance itself, in the middle of a request. */
 static void
 told(struct command *command, void *ctx)
@@ -114,7 +100,7 @@ suspend_stopped(struct request *request)
 			     request->entry.id, strerror(-rc));
 		return;
 	}
-	privileged_there(request, refreshed_there);
+	privileged_there(request, privileged_refresh_there);
 }
 
 static void

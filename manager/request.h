@@ -34,6 +34,7 @@ struct request {
 	struct store_instance entry; /* the instance it is about; entry.id if nothing else */
 	uint8_t startup;
 	bool flag;
+	uint32_t pcrs;
 
 	uint32_t status; /* enum vtpm_status */
 	uint8_t *response;

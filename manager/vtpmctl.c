@@ -27,6 +27,9 @@ static const struct {
 	{ "show", ctl_show, "ID|UUID [--json]", "one instance in detail" },
 	{ "status", ctl_status, "[--json]", "the manager and its physical TPM" },
 	{ "verify", ctl_verify, "[ID|UUID]", "check what is stored; exit status 1 if damaged" },
+	{ "recover", ctl_recover, "ID|UUID", "accept the stored state of a refused instance" },
+	{ "reseal", ctl_reseal, "PCRS|none",
+	  "seal the root key to the present values of these PCRs, such as 0,2,4,7" },
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };

@@ -1,5 +1,5 @@
 /*
- * vtpmctl open, close, suspend, delete, clear, presence: what is done to one instance.
+ * vtpmctl open, close, suspend, delete, clear, presence, recover: what is done to one instance.
  */
 #include <stdio.h>
 #include <string.h>
@@ -54,6 +54,12 @@ int
 ctl_clear(struct ctl *ctl)
 {
 	return act_on_argument(ctl, VTPM_ORD_CLEAR);
+}
+
+int
+ctl_recover(struct ctl *ctl)
+{
+	return act_on_argument(ctl, VTPM_ORD_RECOVER);
 }
 
 int

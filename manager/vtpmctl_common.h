@@ -39,6 +39,8 @@ int ctl_list(struct ctl *ctl);
 int ctl_show(struct ctl *ctl);
 int ctl_status(struct ctl *ctl);
 int ctl_verify(struct ctl *ctl);
+int ctl_recover(struct ctl *ctl);
+int ctl_reseal(struct ctl *ctl);
 
 /* ctl_usage: complains that the arguments are wrong. Returns EXIT_USAGE. */
 int ctl_usage(const struct ctl *ctl);

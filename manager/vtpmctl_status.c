@@ -1,5 +1,5 @@
 /*
- * vtpmctl status, verify: the manager and the store as a whole.
+ * vtpmctl status, verify, reseal: the manager and the store as a whole.
  */
 #include <json-c/json.h>
 #include <stdio.h>
@@ -109,4 +109,18 @@ ctl_verify(struct ctl *ctl)
 	if (count == 0)
 		puts("all is well");
 	return count == 0 ? 0 : EXIT_FAILURE;
+}
+
+int
+ctl_reseal(struct ctl *ctl)
+{
+	uint8_t buf[CTL_PARAMS_MAX];
+	struct writer params = writer_of(buf, sizeof(buf));
+	struct reader answer;
+
+	int rc = ctl_options(ctl, NULL, 1, 1);
+	if (rc != 0)
+		return rc;
+	writer_sized(&params, ctl->argv[optind], strlen(ctl->argv[optind]));
+	return params.failed ? ctl_usage(ctl) : ctl_call(ctl, VTPM_ORD_RESEAL, &params, &answer);
 }

@@ -65,6 +65,10 @@ enum {
 	VTPM_ORD_PRESENCE = 0x01001007, /* instance:4, on:1 -> -. The physical presence pin */
 	VTPM_ORD_SUSPEND = 0x01001008,  /* instance:4 -> -. CLOSE that keeps the volatile state, for
 					   OPEN with VTPM_STARTUP_SAVE */
+	VTPM_ORD_RESEAL = 0x01001009,  /* sized list of PCRs, as "0,2,4,7" or "none" -> -. Seals the
+					  root key to their present values */
+	VTPM_ORD_RECOVER = 0x0100100a, /* instance:4 -> -. Accepts the NVM file of one that is
+					  refused */
 
 	/*
 	 * From the manager to an instance, over the pipe of its TPM commands. tag and size lie
