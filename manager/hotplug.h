@@ -16,7 +16,7 @@
 
 enum {
 	HOTPLUG_ENV_MAX = 8,
-	HOTPLUG_SECONDS = 60, /* a new TPM's endorsement key takes its time on a busy host */
+	HOTPLUG_SECONDS = 300, /* a new endorsement key takes its time on a busy host */
 };
 
 struct hotplug;
