@@ -54,12 +54,45 @@ opened(struct request *request, void *ctx)
 }
 
 static void
+open_it(struct attachment *attachment)
+{
+	uint8_t params[7];
+	struct writer w = writer_of(params, sizeof(params));
+
+	writer_u8(&w, VTPM_TYPE_MIGRATABLE);
+	writer_u8(&w, attachment->resume ? VTPM_STARTUP_SAVE : VTPM_STARTUP_CLEAR);
+	writer_u8(&w, VTPM_DOMAIN_PVM);
+	writer_u32(&w, attachment->instance);
+	if (request_start(attachment->manager, VTPM_ORD_OPEN, params, w.len,
+			  attachment->manager->backend_listener, opened, attachment) < 0)
+		finish(attachment, -ENOMEM, "out of memory");
+}
+
+static void
+closed(struct request *request, void *ctx)
+{
+	request_free(request);
+	open_it(ctx);
+}
+
+/* One that was left open, its domain having gone while no manager ran, has the PCRs of that. */
+static void
+close_first(struct attachment *attachment)
+{
+	uint8_t params[4];
+	struct writer w = writer_of(params, sizeof(params));
+
+	writer_u32(&w, attachment->instance);
+	if (request_start(attachment->manager, VTPM_ORD_CLOSE, params, w.len,
+			  attachment->manager->backend_listener, closed, attachment) < 0)
+		finish(attachment, -ENOMEM, "out of memory");
+}
+
+static void
 defined(struct request *request, void *ctx)
 {
 	struct attachment *attachment = ctx;
 	struct reader r = reader_of(request->response, request->response_len);
-	uint8_t params[7];
-	struct writer w = writer_of(params, sizeof(params));
 
 	if (request->status != VTPM_SUCCESS) {
 		finish_refused(attachment, request);
@@ -68,13 +101,10 @@ defined(struct request *request, void *ctx)
 	}
 	attachment->instance = reader_u32(&r);
 	request_free(request);
-	writer_u8(&w, VTPM_TYPE_MIGRATABLE);
-	writer_u8(&w, attachment->resume ? VTPM_STARTUP_SAVE : VTPM_STARTUP_CLEAR);
-	writer_u8(&w, VTPM_DOMAIN_PVM);
-	writer_u32(&w, attachment->instance);
-	if (request_start(attachment->manager, VTPM_ORD_OPEN, params, w.len,
-			  attachment->manager->backend_listener, opened, attachment) < 0)
-		finish(attachment, -ENOMEM, "out of memory");
+	if (attachment->resume)
+		open_it(attachment);
+	else
+		close_first(attachment);
 }
 
 int
