@@ -115,10 +115,10 @@ tpm_Delegate_Manage(struct command *c)
 	struct family *f = family_find(c->tpm, familyID);
 	TPM_RESULT rc = TPM_SUCCESS;
 
-	if (opCode == 0 || opCode > TPM_FAMILY_INVALIDATE)
-		return TPM_BAD_PARAMETER;
 	if (opCode != TPM_FAMILY_CREATE && !f)
 		return TPM_BADINDEX;
+	if (opCode == 0 || opCode > TPM_FAMILY_INVALIDATE)
+		return TPM_BAD_PARAMETER;
 	if (c->auth_count == 0)
 		rc = check_no_owner_write(c->tpm);
 	else if (opCode != TPM_FAMILY_CREATE)

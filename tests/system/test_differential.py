@@ -9,7 +9,7 @@ from host import tpm_at
 
 DIFFERENCES = Path(__file__).parents[2] / "docs/differences-from-swtpm.md"
 SEED = int(os.environ.get("DIFF_SEED", "1"))
-STEPS = int(os.environ.get("DIFF_STEPS", "1500"))
+STEPS = int(os.environ.get("DIFF_STEPS", "3000"))
 
 
 def explained():
