@@ -22,7 +22,7 @@ tpm_SHA1Update(struct command *c)
 
 	if (c->tpm->stany.hash != HASH_SHA1)
 		return TPM_SHA_THREAD;
-	if (hashData.left % 64 != 0 || hashData.left == 0 || hashData.left > SHA1_MAX_BYTES) {
+	if (hashData.left % 64 != 0 || hashData.left > SHA1_MAX_BYTES) {
 		c->tpm->stany.hash = HASH_NONE;
 		return TPM_SHA_ERROR;
 	}
@@ -78,7 +78,6 @@ tpm_SHA1CompleteExtend(struct command *c)
 TPM_RESULT
 tpm_Sign(struct command *c)
 {
-	static const uint8_t no_nonce[DIGEST_SIZE];
 	const struct key *key = c->key[0];
 	struct reader area = reader_sized(&c->in);
 	uint8_t digest[DIGEST_SIZE], signature[CRYPTO_RSA_MAX];
@@ -93,8 +92,9 @@ tpm_Sign(struct command *c)
 			return TPM_BAD_PARAMETER;
 		return key_sign_sha1(key, area.pos, &c->out);
 	case TPM_SS_RSASSAPKCS1v15_INFO:
-		sign_info_digest("SIGN", c->auth_count ? c->auth[0].nonceOdd : no_nonce,
-				 SPAN(area.pos, area.left), digest);
+		if (c->auth_count == 0)
+			return TPM_BAD_PARAMETER; /* no nonceOdd to sign */
+		sign_info_digest("SIGN", c->auth[0].nonceOdd, SPAN(area.pos, area.left), digest);
 		return key_sign_sha1(key, digest, &c->out);
 	case TPM_SS_RSASSAPKCS1v15_DER:
 		if (area.left + CRYPTO_PKCS1_OVERHEAD > key->rsa.n_len)
@@ -130,11 +130,9 @@ tpm_StirRandom(struct command *c)
 static TPM_RESULT
 check_certifier(const struct key *cert, const struct key *certified)
 {
-	if (!key_can_sign(cert))
-		return TPM_INVALID_KEYUSAGE;
 	if (cert->parms.sigScheme != TPM_SS_RSASSAPKCS1v15_SHA1 &&
 	    cert->parms.sigScheme != TPM_SS_RSASSAPKCS1v15_INFO)
-		return TPM_BAD_SCHEME;
+		return TPM_BAD_KEY_PROPERTY;
 	if (cert->keyUsage == TPM_KEY_IDENTITY && key_migratable(certified) &&
 	    !(certified->keyFlags & TPM_MIGRATEAUTHORITY))
 		return TPM_MIGRATEFAIL;

@@ -319,7 +319,7 @@ test_pcr_info_long(struct tpm *tpm, uint32_t creation, uint32_t pcrs, uint8_t lo
 
 	test_composite_digest(tpm, pcrs, digest);
 	writer_u16(&w, TPM_TAG_PCR_INFO_LONG);
-	writer_u8(&w, 0); /* localityAtCreation, which the TPM sets */
+	writer_u8(&w, TPM_LOC_ZERO); /* localityAtCreation, which the TPM sets */
 	writer_u8(&w, localities);
 	write_pcr_selection(&w, creation);
 	write_pcr_selection(&w, pcrs);

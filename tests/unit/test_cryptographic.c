@@ -1,0 +1,698 @@
+#include "tests/unit/snapshot.h"
+#include "tests/unit/support.h"
+
+static const uint8_t digest[TPM_DIGEST_SIZE] = "twenty bytes exactly";
+static const uint8_t nonce[TPM_DIGEST_SIZE] = "antiReplay, 20 bytes";
+
+/* ---- The SHA-1 thread ---- */
+
+static TPM_RESULT
+sha1_update(struct tpm *tpm, const void *data, size_t len)
+{
+	struct call c;
+
+	call_begin(&c, tpm, TPM_ORD_SHA1Update);
+	writer_sized(&c.params, data, len);
+	return call_run(&c);
+}
+
+static TPM_RESULT
+sha1_complete(struct tpm *tpm, const void *data, size_t len, uint8_t *hash)
+{
+	struct call c;
+
+	call_begin(&c, tpm, TPM_ORD_SHA1Complete);
+	writer_sized(&c.params, data, len);
+	TPM_RESULT rc = call_run(&c);
+	if (rc == TPM_SUCCESS) {
+		reader_bytes(&c.out, hash, TPM_DIGEST_SIZE);
+		ck_assert(reader_done(&c.out));
+	}
+	return rc;
+}
+
+/* Starts a thread; returns the most bytes of one update. */
+static uint32_t
+sha1_start(struct tpm *tpm)
+{
+	struct call c;
+
+	call_begin(&c, tpm, TPM_ORD_SHA1Start);
+	ck_assert_uint_eq(call_run(&c), TPM_SUCCESS);
+	return reader_u32(&c.out);
+}
+
+START_TEST(a_thread_hashes_what_comes_in_pieces)
+{
+	struct tpm *tpm = test_tpm();
+	uint8_t data[2 * TPM_BUFFER_SIZE], hash[TPM_DIGEST_SIZE], expected[TPM_DIGEST_SIZE];
+	uint32_t most = sha1_start(tpm);
+
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = (uint8_t)(i * 7);
+	ck_assert_uint_ge(most, 64);
+	ck_assert_uint_eq(most % 64, 0);
+	for (size_t last = 0; last <= 64; last++) {
+		sha1_start(tpm);
+		ck_assert_uint_eq(sha1_update(tpm, data, most), TPM_SUCCESS);
+		ck_assert_uint_eq(sha1_update(tpm, data + most, 64), TPM_SUCCESS);
+		ck_assert_uint_eq(sha1_complete(tpm, data + most + 64, last, hash), TPM_SUCCESS);
+		reference_sha1(expected, data, most + 64 + last);
+		ck_assert_mem_eq(hash, expected, sizeof(hash));
+	}
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(an_incomplete_block_in_the_middle_ends_the_thread)
+{
+	static const size_t sizes[] = { 1, 63, 65, 100 };
+	struct tpm *tpm = test_tpm();
+	uint8_t data[128] = { 0 }, hash[TPM_DIGEST_SIZE];
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		sha1_start(tpm);
+		ck_assert_uint_eq(sha1_update(tpm, data, sizes[i]), TPM_SHA_ERROR);
+		ck_assert_uint_eq(sha1_update(tpm, data, 64), TPM_SHA_THREAD);
+		ck_assert_uint_eq(sha1_complete(tpm, data, 64, hash), TPM_SHA_THREAD);
+	}
+	sha1_start(tpm);
+	ck_assert_uint_eq(sha1_complete(tpm, data, 65, hash), TPM_SHA_ERROR);
+	ck_assert_uint_eq(sha1_complete(tpm, data, 64, hash), TPM_SHA_THREAD);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(another_command_ends_the_thread)
+{
+	struct tpm *tpm = test_tpm();
+	uint8_t data[64] = { 0 }, hash[TPM_DIGEST_SIZE];
+
+	ck_assert_uint_eq(sha1_update(tpm, data, 64), TPM_SHA_THREAD);
+	sha1_start(tpm);
+	ck_assert_uint_eq(test_pcr_read(tpm, 0, hash), TPM_SUCCESS);
+	ck_assert_uint_eq(sha1_update(tpm, data, 64), TPM_SHA_THREAD);
+	sha1_start(tpm);
+	ck_assert_uint_eq(sha1_complete(tpm, data, 64, hash), TPM_SUCCESS);
+	ck_assert_uint_eq(sha1_complete(tpm, data, 64, hash), TPM_SHA_THREAD);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(a_thread_goes_on_in_another_process)
+{
+	struct tpm *tpm = test_tpm(), *next = test_blank_tpm();
+	uint8_t data[128] = "both halves", hash[TPM_DIGEST_SIZE], expected[TPM_DIGEST_SIZE];
+	struct snapshot snapshot;
+
+	sha1_start(tpm);
+	ck_assert_uint_eq(sha1_update(tpm, data, 64), TPM_SUCCESS);
+	snapshot_take(&snapshot, tpm);
+	snapshot_restore(&snapshot, next);
+	snapshot_free(&snapshot);
+	tpm_free(tpm);
+	ck_assert_uint_eq(sha1_complete(next, data + 64, 64, hash), TPM_SUCCESS);
+	reference_sha1(expected, data, 128);
+	ck_assert_mem_eq(hash, expected, sizeof(hash));
+	tpm_free(next);
+}
+END_TEST
+
+static TPM_RESULT
+sha1_complete_extend(struct tpm *tpm, uint32_t pcr, const void *data, size_t len, uint8_t *hash,
+		     uint8_t *value)
+{
+	struct call c;
+
+	call_begin(&c, tpm, TPM_ORD_SHA1CompleteExtend);
+	writer_u32(&c.params, pcr);
+	writer_sized(&c.params, data, len);
+	TPM_RESULT rc = call_run(&c);
+	if (rc == TPM_SUCCESS) {
+		reader_bytes(&c.out, hash, TPM_DIGEST_SIZE);
+		reader_bytes(&c.out, value, TPM_DIGEST_SIZE);
+		ck_assert(reader_done(&c.out));
+	}
+	return rc;
+}
+
+START_TEST(the_end_of_a_thread_can_extend_a_register)
+{
+	struct tpm *tpm = test_tpm();
+	uint8_t hash[TPM_DIGEST_SIZE], value[TPM_DIGEST_SIZE], read[TPM_DIGEST_SIZE];
+	uint8_t expected[2 * TPM_DIGEST_SIZE] = { 0 };
+
+	reference_sha1(expected + TPM_DIGEST_SIZE, "boot loader", 11);
+	sha1_start(tpm);
+	ck_assert_uint_eq(sha1_complete_extend(tpm, 4, "boot loader", 11, hash, value),
+			  TPM_SUCCESS);
+	ck_assert_mem_eq(hash, expected + TPM_DIGEST_SIZE, sizeof(hash));
+	reference_sha1(expected, expected, sizeof(expected));
+	ck_assert_mem_eq(value, expected, sizeof(value));
+	ck_assert_uint_eq(test_pcr_read(tpm, 4, read), TPM_SUCCESS);
+	ck_assert_mem_eq(read, expected, sizeof(read));
+
+	sha1_start(tpm);
+	ck_assert_uint_eq(sha1_complete_extend(tpm, 24, "x", 1, hash, value), TPM_BADINDEX);
+	sha1_start(tpm);
+	ck_assert_uint_eq(sha1_complete_extend(tpm, 17, "x", 1, hash, value), TPM_BAD_LOCALITY);
+	ck_assert_uint_eq(sha1_complete_extend(tpm, 4, "x", 1, hash, value), TPM_SHA_THREAD);
+	tpm_free(tpm);
+}
+END_TEST
+
+/* ---- Signatures ---- */
+
+static struct key_template
+signing_key(uint16_t usage, uint16_t scheme, uint32_t bits)
+{
+	return (struct key_template) {
+		.usage = usage,
+		.authDataUsage = TPM_AUTH_ALWAYS,
+		.encScheme = usage == TPM_KEY_LEGACY ? TPM_ES_RSAESPKCSv15 : TPM_ES_NONE,
+		.sigScheme = scheme,
+		.bits = bits,
+	};
+}
+
+START_TEST(a_sha1_key_signs_digests)
+{
+	static const struct {
+		uint16_t usage;
+		uint32_t bits;
+	} keys[] = { { TPM_KEY_SIGNING, 512 },
+		     { TPM_KEY_SIGNING, 1024 },
+		     { TPM_KEY_SIGNING, 2048 },
+		     { TPM_KEY_LEGACY, 512 } };
+	static const size_t no_digests[] = { 0, 1, 19, 21, 64 };
+	struct tpm *tpm = test_owned_tpm();
+	uint8_t data[64] = { 0 };
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
+		struct key_template t =
+		    signing_key(keys[i].usage, TPM_SS_RSASSAPKCS1v15_SHA1, keys[i].bits);
+		struct blob key, signature;
+		uint32_t handle = test_make_key(tpm, &t, &key);
+		EVP_PKEY *public = test_key_public(&key);
+
+		ck_assert_uint_eq(test_sign(tpm, handle, key_auth, digest, 20, &signature),
+				  TPM_SUCCESS);
+		ck_assert_uint_eq(signature.len, keys[i].bits / 8);
+		ck_assert(reference_verify_sha1(public, signature.data, signature.len, digest));
+		for (size_t k = 0; k < sizeof(no_digests) / sizeof(*no_digests); k++)
+			ck_assert_uint_eq(
+			    test_sign(tpm, handle, key_auth, data, no_digests[k], &signature),
+			    TPM_BAD_PARAMETER);
+		EVP_PKEY_free(public);
+	}
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(a_der_key_signs_what_fits)
+{
+	static const uint16_t usages[] = { TPM_KEY_SIGNING, TPM_KEY_LEGACY };
+	struct tpm *tpm = test_owned_tpm();
+	uint8_t data[64] = "any structure that software built";
+
+	for (size_t i = 0; i < 2; i++) {
+		struct key_template t = signing_key(usages[i], TPM_SS_RSASSAPKCS1v15_DER, 512);
+		struct blob key, signature;
+		uint32_t handle = test_make_key(tpm, &t, &key);
+		EVP_PKEY *public = test_key_public(&key);
+
+		for (size_t len = 1; len <= 64 - 11; len += 13) {
+			ck_assert_uint_eq(test_sign(tpm, handle, key_auth, data, len, &signature),
+					  TPM_SUCCESS);
+			ck_assert(
+			    reference_verify_der(public, signature.data, signature.len, data, len));
+		}
+		ck_assert_uint_eq(test_sign(tpm, handle, key_auth, data, 54, &signature),
+				  TPM_BAD_PARAMETER);
+		ck_assert_uint_eq(test_sign(tpm, handle, key_auth, data, 0, &signature),
+				  TPM_BAD_PARAMETER);
+		EVP_PKEY_free(public);
+	}
+	tpm_free(tpm);
+}
+END_TEST
+
+/* The digest of a TPM_SIGN_INFO of data. */
+static void
+sign_info_digest(const uint8_t *replay, const void *data, size_t len, uint8_t *out)
+{
+	uint8_t buf[TPM_BUFFER_SIZE];
+	struct writer w = writer_of(buf, sizeof(buf));
+
+	writer_u16(&w, TPM_TAG_SIGNINFO);
+	writer_bytes(&w, "SIGN", 4);
+	writer_bytes(&w, replay, TPM_DIGEST_SIZE);
+	writer_sized(&w, data, len);
+	reference_sha1(out, buf, w.len);
+}
+
+START_TEST(an_info_key_signs_data_with_the_callers_nonce)
+{
+	struct key_template t = signing_key(TPM_KEY_SIGNING, TPM_SS_RSASSAPKCS1v15_INFO, 512);
+	struct tpm *tpm = test_owned_tpm();
+	uint8_t data[300] = "data of any length", signed_digest[TPM_DIGEST_SIZE];
+	struct blob key, signature;
+	struct test_session s;
+	struct call c;
+
+	t.authDataUsage = TPM_AUTH_NEVER;
+	uint32_t handle = test_make_key(tpm, &t, &key);
+	EVP_PKEY *public = test_key_public(&key);
+	call_begin_oiap(&c, &s, tpm, TPM_ORD_Sign, key_auth);
+	call_handle(&c, handle);
+	writer_sized(&c.params, data, sizeof(data));
+	sign_info_digest(s.nonceOdd, data, sizeof(data), signed_digest);
+	ck_assert_uint_eq(call_run_into(&c, &signature), TPM_SUCCESS);
+	ck_assert(reference_verify_sha1(public, signature.data, signature.len, signed_digest));
+	EVP_PKEY_free(public);
+
+	/* without a session there is no nonce */
+	call_begin(&c, tpm, TPM_ORD_Sign);
+	call_handle(&c, handle);
+	writer_sized(&c.params, data, sizeof(data));
+	ck_assert_uint_eq(call_run(&c), TPM_BAD_PARAMETER);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(keys_of_other_usages_do_not_sign)
+{
+	struct tpm *tpm = test_owned_tpm();
+	uint32_t handle = test_make_key(tpm, &test_bind_key, NULL);
+	struct blob signature;
+
+	ck_assert_uint_eq(test_sign(tpm, handle, key_auth, digest, 20, &signature),
+			  TPM_INVALID_KEYUSAGE);
+	ck_assert_uint_eq(test_sign(tpm, TPM_KH_SRK, srk_auth, digest, 20, &signature),
+			  TPM_INVALID_KEYUSAGE);
+	tpm_free(tpm);
+}
+END_TEST
+
+/* ---- Random bytes ---- */
+
+static TPM_RESULT
+get_random(struct tpm *tpm, uint32_t wanted, struct blob *bytes)
+{
+	struct call c;
+
+	call_begin(&c, tpm, TPM_ORD_GetRandom);
+	writer_u32(&c.params, wanted);
+	return call_run_into(&c, bytes);
+}
+
+START_TEST(random_bytes_come_as_many_as_fit)
+{
+	static const uint32_t wanted[] = { 0, 1, 20, 1000, 4082, 4083, 0x7fffffff, 0xffffffff };
+	struct tpm *tpm = test_tpm();
+	struct blob first, second;
+
+	for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++) {
+		ck_assert_uint_eq(get_random(tpm, wanted[i], &first), TPM_SUCCESS);
+		ck_assert_uint_eq(get_random(tpm, wanted[i], &second), TPM_SUCCESS);
+		ck_assert_uint_le(first.len, wanted[i]);
+		if (wanted[i] <= 1000)
+			ck_assert_uint_eq(first.len, wanted[i]);
+		else
+			ck_assert_uint_gt(first.len, 1000);
+		ck_assert(first.len < 20 || memcmp(first.data, second.data, first.len) != 0);
+	}
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(stirring_is_harmless)
+{
+	struct tpm *tpm = test_tpm();
+	struct call c;
+
+	for (size_t len = 0; len <= 255; len += 51) {
+		call_begin(&c, tpm, TPM_ORD_StirRandom);
+		writer_sized(&c.params, digest, len < 20 ? len : 20);
+		ck_assert_uint_eq(call_run(&c), TPM_SUCCESS);
+		ck_assert_uint_eq(bench.changed, 0);
+	}
+	tpm_free(tpm);
+}
+END_TEST
+
+/* ---- Certification ---- */
+
+/* A key on the bench. */
+struct certified {
+	uint32_t handle;
+	const uint8_t *auth; /* NULL: it needs none */
+	struct blob key;
+};
+
+static struct certified
+make_certified(struct tpm *tpm, const struct key_template *t)
+{
+	struct certified k = { .auth = t->authDataUsage == TPM_AUTH_NEVER ? NULL : key_auth };
+
+	k.handle = test_make_key(tpm, t, &k.key);
+	return k;
+}
+
+/* TPM_CertifyKey or TPM_CertifyKey2 of key by cert. */
+static TPM_RESULT
+certify(struct tpm *tpm, uint32_t ordinal, const struct certified *cert,
+	const struct certified *key, struct blob *info, struct blob *signature)
+{
+	const struct certified *first = ordinal == TPM_ORD_CertifyKey ? cert : key;
+	const struct certified *second = ordinal == TPM_ORD_CertifyKey ? key : cert;
+	struct test_session s[2];
+	struct call c;
+
+	/* A single session speaks for the second key; what it needs not may still be shown. */
+	call_begin_oiap(&c, &s[0], tpm, ordinal, first->auth);
+	if (second->auth || first->auth) {
+		ck_assert_uint_eq(test_oiap(tpm, &s[1], second->auth ? second->auth : key_auth),
+				  TPM_SUCCESS);
+		call_session(&c, &s[1]);
+	}
+	call_handle(&c, first->handle);
+	call_handle(&c, second->handle);
+	if (ordinal == TPM_ORD_CertifyKey2)
+		writer_bytes(&c.params, digest, sizeof(digest)); /* migrationPubDigest */
+	writer_bytes(&c.params, nonce, sizeof(nonce));
+	TPM_RESULT rc = call_run_all(&c, info);
+	if (rc)
+		return rc;
+
+	/* the signature lies at the end and is as long as the certifying key */
+	EVP_PKEY *public = test_key_public(&cert->key);
+	signature->len = (size_t)EVP_PKEY_get_size(public);
+	EVP_PKEY_free(public);
+	ck_assert_uint_gt(info->len, signature->len + 4);
+	info->len -= signature->len + 4;
+	memcpy(signature->data, info->data + info->len + 4, signature->len);
+	return rc;
+}
+
+/* What TPM_CERTIFY_INFO and TPM_CERTIFY_INFO2 tell of a TPM_KEY, up to its PCRs. */
+static void
+write_certify_common(struct writer *w, const struct blob *key, bool parentPCRStatus)
+{
+	struct reader r = reader_of(key->data, key->len), look;
+	uint8_t modulus[TPM_DIGEST_SIZE];
+
+	reader_view(&r, 4); /* version or tag */
+	look = r;
+	reader_view(&look, 2 + 4 + 1 + 4 + 2 + 2); /* from keyUsage to the schemes */
+	reader_sized(&look);
+	size_t len = r.left - look.left;
+	writer_bytes(w, reader_view(&r, len), len);
+	reader_sized(&r); /* PCRInfo */
+	struct reader n = reader_sized(&r);
+	reference_sha1(modulus, n.pos, n.left);
+	writer_bytes(w, modulus, sizeof(modulus));
+	writer_bytes(w, nonce, sizeof(nonce));
+	writer_u8(w, parentPCRStatus);
+}
+
+static void
+expect_certify_info(struct blob *expected, const struct blob *key, bool parentPCRStatus,
+		    const struct blob *pcr_info)
+{
+	struct writer w = writer_of(expected->data, sizeof(expected->data));
+
+	writer_u32(&w, 0x01010000);
+	write_certify_common(&w, key, parentPCRStatus);
+	writer_sized(&w, pcr_info->data, pcr_info->len);
+	expected->len = w.len;
+}
+
+static void
+expect_certify_info2(struct blob *expected, const struct blob *key, bool parentPCRStatus,
+		     const struct blob *pcr_info_short)
+{
+	struct writer w = writer_of(expected->data, sizeof(expected->data));
+
+	writer_u16(&w, TPM_TAG_CERTIFY_INFO2);
+	writer_u8(&w, 0);
+	writer_u8(&w, TPM_PT_ASYM);
+	write_certify_common(&w, key, parentPCRStatus);
+	writer_sized(&w, pcr_info_short->data, pcr_info_short->len);
+	writer_u32(&w, 0); /* migrationAuthority */
+	expected->len = w.len;
+}
+
+static void
+assert_certified(const struct certified *cert, const struct blob *info, const struct blob *expected,
+		 const struct blob *signature)
+{
+	EVP_PKEY *public = test_key_public(&cert->key);
+	uint8_t signed_digest[TPM_DIGEST_SIZE];
+
+	ck_assert_uint_eq(info->len, expected->len);
+	ck_assert_mem_eq(info->data, expected->data, expected->len);
+	reference_sha1(signed_digest, info->data, info->len);
+	ck_assert(reference_verify_sha1(public, signature->data, signature->len, signed_digest));
+	EVP_PKEY_free(public);
+}
+
+static const struct blob no_pcrs;
+
+START_TEST(a_key_certifies_another_whoever_of_them_needs_authdata)
+{
+	struct key_template open = test_signing_key, open_bind = test_bind_key;
+	struct blob info, signature, expected;
+	struct tpm *tpm = test_owned_tpm();
+	struct certified certs[2], keys[2];
+
+	open.authDataUsage = open_bind.authDataUsage = TPM_AUTH_NEVER;
+	certs[0] = make_certified(tpm, &test_signing_key);
+	certs[1] = make_certified(tpm, &open);
+	keys[0] = make_certified(tpm, &test_bind_key);
+	keys[1] = make_certified(tpm, &open_bind);
+	for (size_t i = 0; i < 4; i++) {
+		const struct certified *cert = &certs[i / 2], *key = &keys[i % 2];
+
+		ck_assert_uint_eq(certify(tpm, TPM_ORD_CertifyKey, cert, key, &info, &signature),
+				  TPM_SUCCESS);
+		expect_certify_info(&expected, &key->key, false, &no_pcrs);
+		assert_certified(cert, &info, &expected, &signature);
+		ck_assert_uint_eq(certify(tpm, TPM_ORD_CertifyKey2, cert, key, &info, &signature),
+				  TPM_SUCCESS);
+		expect_certify_info2(&expected, &key->key, false, &no_pcrs);
+		assert_certified(cert, &info, &expected, &signature);
+	}
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(without_the_right_authdata_nothing_is_certified)
+{
+	struct tpm *tpm = test_owned_tpm();
+	struct certified cert = make_certified(tpm, &test_signing_key), wrong_cert = cert;
+	struct certified key = make_certified(tpm, &test_bind_key), wrong_key = key;
+	struct blob info, signature;
+
+	wrong_cert.auth = wrong_key.auth = wrong_auth;
+	ck_assert_uint_eq(certify(tpm, TPM_ORD_CertifyKey, &wrong_cert, &key, &info, &signature),
+			  TPM_AUTHFAIL);
+	ck_assert_uint_eq(certify(tpm, TPM_ORD_CertifyKey, &cert, &wrong_key, &info, &signature),
+			  TPM_AUTH2FAIL);
+	ck_assert_uint_eq(certify(tpm, TPM_ORD_CertifyKey2, &cert, &wrong_key, &info, &signature),
+			  TPM_AUTHFAIL);
+	ck_assert_uint_eq(certify(tpm, TPM_ORD_CertifyKey2, &wrong_cert, &key, &info, &signature),
+			  TPM_AUTH2FAIL);
+	cert.auth = NULL;
+	ck_assert_uint_eq(certify(tpm, TPM_ORD_CertifyKey, &cert, &key, &info, &signature),
+			  TPM_AUTHFAIL);
+	key.auth = NULL;
+	ck_assert_uint_eq(certify(tpm, TPM_ORD_CertifyKey, &cert, &key, &info, &signature),
+			  TPM_AUTHFAIL);
+	tpm_free(tpm);
+}
+END_TEST
+
+/* TPM_PCR_INFO of the certified key as TPM_CERTIFY_INFO shows it: digestAtCreation is zeros. */
+START_TEST(a_certificate_tells_the_registers_that_a_key_is_bound_to)
+{
+	struct key_template bound = test_bind_key;
+	struct blob pcr_info, shown, info, signature, expected;
+	struct tpm *tpm = test_owned_tpm();
+	struct certified cert = make_certified(tpm, &test_signing_key);
+
+	test_pcr_info(tpm, 0x0101, &pcr_info);
+	bound.pcr_info = &pcr_info;
+	struct certified key = make_certified(tpm, &bound);
+	ck_assert_uint_eq(certify(tpm, TPM_ORD_CertifyKey, &cert, &key, &info, &signature),
+			  TPM_SUCCESS);
+	shown = pcr_info;
+	memset(shown.data + 5 + TPM_DIGEST_SIZE, 0, TPM_DIGEST_SIZE);
+	expect_certify_info(&expected, &key.key, false, &shown);
+	assert_certified(&cert, &info, &expected, &signature);
+
+	/* TPM_PCR_INFO_SHORT: selection, localities, digestAtRelease */
+	ck_assert_uint_eq(certify(tpm, TPM_ORD_CertifyKey2, &cert, &key, &info, &signature),
+			  TPM_SUCCESS);
+	shown.len = 5 + 1 + TPM_DIGEST_SIZE;
+	shown.data[5] = 0x1f;
+	memcpy(shown.data + 6, pcr_info.data + 5, TPM_DIGEST_SIZE);
+	expect_certify_info2(&expected, &key.key, false, &shown);
+	assert_certified(&cert, &info, &expected, &signature);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(a_key_bound_to_localities_is_certified_by_the_longer_structure)
+{
+	struct key_template bound = test_bind_key;
+	struct blob pcr_info, shown, info, signature, expected;
+	struct tpm *tpm = test_owned_tpm();
+	struct certified cert = make_certified(tpm, &test_signing_key);
+
+	test_pcr_info_long(tpm, 0, 0x810001, TPM_LOC_ZERO | TPM_LOC_THREE, &pcr_info);
+	bound.pcr_info = &pcr_info;
+	bound.key12 = true;
+	struct certified key = make_certified(tpm, &bound);
+	struct writer w = writer_of(shown.data, sizeof(shown.data));
+	write_pcr_selection(&w, 0x810001);
+	writer_u8(&w, TPM_LOC_ZERO | TPM_LOC_THREE);
+	writer_bytes(&w, pcr_info.data + pcr_info.len - TPM_DIGEST_SIZE, TPM_DIGEST_SIZE);
+	shown.len = w.len;
+	expect_certify_info2(&expected, &key.key, false, &shown);
+	for (int i = 0; i < 2; i++) {
+		uint32_t ordinal = i == 0 ? TPM_ORD_CertifyKey : TPM_ORD_CertifyKey2;
+
+		ck_assert_uint_eq(certify(tpm, ordinal, &cert, &key, &info, &signature),
+				  TPM_SUCCESS);
+		assert_certified(&cert, &info, &expected, &signature);
+	}
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(a_certificate_tells_that_the_parent_is_bound)
+{
+	struct key_template bound = test_storage_key;
+	struct blob pcr_info, info, signature, expected;
+	struct tpm *tpm = test_owned_tpm();
+	struct certified cert = make_certified(tpm, &test_signing_key);
+	struct certified key = { .auth = key_auth };
+
+	test_pcr_info(tpm, 1, &pcr_info);
+	bound.pcr_info = &pcr_info;
+	uint32_t parent = test_make_key(tpm, &bound, NULL);
+	ck_assert_uint_eq(test_create_key_under(tpm, parent, key_auth, &test_bind_key, &key.key),
+			  TPM_SUCCESS);
+	ck_assert_uint_eq(test_load_key_under(tpm, parent, key_auth, &key.key, &key.handle),
+			  TPM_SUCCESS);
+	ck_assert_uint_eq(certify(tpm, TPM_ORD_CertifyKey, &cert, &key, &info, &signature),
+			  TPM_SUCCESS);
+	expect_certify_info(&expected, &key.key, true, &no_pcrs);
+	assert_certified(&cert, &info, &expected, &signature);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(a_bound_key_is_certified_while_its_registers_are_right)
+{
+	struct key_template bound = test_bind_key, readable = test_bind_key;
+	struct key_template bound_cert = test_signing_key;
+	struct blob pcr_info, info, signature;
+	struct tpm *tpm = test_owned_tpm();
+	struct certified cert, unbound = make_certified(tpm, &test_signing_key);
+	uint8_t value[TPM_DIGEST_SIZE];
+
+	test_pcr_info(tpm, 0x0100, &pcr_info);
+	bound.pcr_info = readable.pcr_info = bound_cert.pcr_info = &pcr_info;
+	readable.flags = TPM_PCRIGNOREDONREAD;
+	struct certified key = make_certified(tpm, &bound);
+	struct certified always = make_certified(tpm, &readable);
+	cert = make_certified(tpm, &bound_cert);
+	ck_assert_uint_eq(certify(tpm, TPM_ORD_CertifyKey, &cert, &key, &info, &signature),
+			  TPM_SUCCESS);
+	ck_assert_uint_eq(test_extend(tpm, 8, digest, value), TPM_SUCCESS);
+	for (uint32_t i = 0; i < 2; i++) {
+		uint32_t ordinal = i == 0 ? TPM_ORD_CertifyKey : TPM_ORD_CertifyKey2;
+
+		ck_assert_uint_eq(certify(tpm, ordinal, &cert, &always, &info, &signature),
+				  TPM_WRONGPCRVAL);
+		ck_assert_uint_eq(certify(tpm, ordinal, &unbound, &key, &info, &signature),
+				  TPM_WRONGPCRVAL);
+		ck_assert_uint_eq(certify(tpm, ordinal, &unbound, &always, &info, &signature),
+				  TPM_SUCCESS);
+	}
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(only_keys_that_sign_certify)
+{
+	struct key_template der = signing_key(TPM_KEY_SIGNING, TPM_SS_RSASSAPKCS1v15_DER, 512);
+	struct key_template info_key = signing_key(TPM_KEY_LEGACY, TPM_SS_RSASSAPKCS1v15_SHA1, 512);
+	struct tpm *tpm = test_owned_tpm();
+	struct certified key = make_certified(tpm, &test_bind_key);
+	struct certified bind = make_certified(tpm, &test_bind_key);
+	struct certified wrong_scheme = make_certified(tpm, &der);
+	struct certified legacy = make_certified(tpm, &info_key);
+	struct blob info, signature;
+
+	for (uint32_t i = 0; i < 2; i++) {
+		uint32_t ordinal = i == 0 ? TPM_ORD_CertifyKey : TPM_ORD_CertifyKey2;
+
+		ck_assert_uint_eq(certify(tpm, ordinal, &bind, &key, &info, &signature),
+				  TPM_BAD_KEY_PROPERTY);
+		ck_assert_uint_eq(certify(tpm, ordinal, &wrong_scheme, &key, &info, &signature),
+				  TPM_BAD_KEY_PROPERTY);
+		ck_assert_uint_eq(certify(tpm, ordinal, &legacy, &key, &info, &signature),
+				  TPM_SUCCESS);
+	}
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(a_migratable_key_is_certified_as_such)
+{
+	struct key_template migratable = test_bind_key;
+	struct blob info, signature, expected;
+	struct tpm *tpm = test_owned_tpm();
+	struct certified cert = make_certified(tpm, &test_signing_key), key;
+
+	migratable.flags = TPM_MIGRATABLE;
+	key = make_certified(tpm, &migratable);
+	ck_assert_uint_eq(certify(tpm, TPM_ORD_CertifyKey, &cert, &key, &info, &signature),
+			  TPM_SUCCESS);
+	expect_certify_info(&expected, &key.key, false, &no_pcrs);
+	assert_certified(&cert, &info, &expected, &signature);
+	tpm_free(tpm);
+}
+END_TEST
+
+int
+main(void)
+{
+	const TTest *const tests[] = {
+		a_thread_hashes_what_comes_in_pieces,
+		an_incomplete_block_in_the_middle_ends_the_thread,
+		another_command_ends_the_thread,
+		a_thread_goes_on_in_another_process,
+		the_end_of_a_thread_can_extend_a_register,
+		a_sha1_key_signs_digests,
+		a_der_key_signs_what_fits,
+		an_info_key_signs_data_with_the_callers_nonce,
+		keys_of_other_usages_do_not_sign,
+		random_bytes_come_as_many_as_fit,
+		stirring_is_harmless,
+		a_key_certifies_another_whoever_of_them_needs_authdata,
+		without_the_right_authdata_nothing_is_certified,
+		a_certificate_tells_the_registers_that_a_key_is_bound_to,
+		a_key_bound_to_localities_is_certified_by_the_longer_structure,
+		a_certificate_tells_that_the_parent_is_bound,
+		a_bound_key_is_certified_while_its_registers_are_right,
+		only_keys_that_sign_certify,
+		a_migratable_key_is_certified_as_such,
+		NULL,
+	};
+
+	return test_suite("cryptographic", tests);
+}
