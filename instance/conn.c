@@ -199,10 +199,9 @@ conn_new(struct event_base *base, int in_fd, int out_fd, size_t in_max,
 void
 conn_free(struct conn *conn)
 {
-	struct event **events[] = { &conn->readable, &conn->writable, &conn->turn };
-
 	if (!conn)
 		return;
+	struct event **events[] = { &conn->readable, &conn->writable, &conn->turn };
 	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++) {
 		if (*events[i])
 			event_free(*events[i]);
