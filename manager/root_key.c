@@ -235,6 +235,7 @@ name_changed_pcrs(struct store *store, struct physical_tpm *tpm, const struct se
 {
 	char was[2 * PHYSICAL_TPM_PCR_MAX + 1];
 	char is[2 * PHYSICAL_TPM_PCR_MAX + 1];
+	char list[ROOT_KEY_PCRS_TEXT];
 	struct physical_tpm_pcr now;
 
 	for (unsigned i = 0; i < PHYSICAL_TPM_PCRS; i++) {
@@ -252,9 +253,9 @@ name_changed_pcrs(struct store *store, struct physical_tpm *tpm, const struct se
 	}
 	log_error("%s stays locked: the root key is sealed to PCRs that have changed; nothing was "
 		  "changed. Boot what was booted when it was sealed; then, before an upgrade, "
-		  "announce it with `vtpmctl reseal --announce`, and seal to the new values with "
-		  "`vtpmctl reseal` afterwards",
-		  store_dir(store));
+		  "announce it with `vtpmctl reseal none`, and seal to the new values with "
+		  "`vtpmctl reseal %s` afterwards",
+		  store_dir(store), root_key_format_pcrs(seal->pcrs, list));
 }
 
 static void

@@ -1,0 +1,147 @@
+"""The manager on a host with a chip that nobody here wrote, TPM 1.2 and 2.0.
+
+A chip may change its PCRs, belong to somebody else, or go away in the middle.
+"""
+import struct
+from pathlib import Path
+
+import pytest
+
+from contract import spec
+from tpm12 import Tpm, TpmError, sha1
+from transport import FifoBackend, connect
+
+GUEST, OTHER = "2f0c7c1a-0b1e-4a51-9c55-0d8f5f3a9b01", "2f0c7c1a-0b1e-4a51-9c55-0d8f5f3a9b02"
+OWNER, SRK, DATA = sha1(b"owner"), bytes(20), sha1(b"data")
+DAILY_PCR = 7
+
+# TPM2_PCR_Extend(7, password session, one SHA-256 digest)
+EXTEND20 = bytes.fromhex("80020000004100000182000000070000000940000009000000000000000001000b")
+
+
+@pytest.fixture(params=["1.2", "2.0"])
+def chip(host, request):
+    """A swtpm; host.chip starts it (again), and host.tpm_option names it to a manager."""
+    address = f"unix:{host.path('chip.sock')}"
+
+    def plug_in():
+        Path(host.path("chip.sock")).unlink(missing_ok=True)
+        return host.swtpm("chip", tpm2=request.param == "2.0", address=address)
+
+    host.version = request.param
+    host.chip = plug_in
+    host.tpm_option = ("--tpm", f"socket:{address}")
+    return plug_in()
+
+
+def extend_chip(host):
+    """Changes a PCR of the chip, as another boot would."""
+    sock = connect(f"unix:{host.path('chip.sock')}")
+    command = struct.pack(">HIII20s", spec.TPM_TAG_RQU_COMMAND, 34, spec.TPM_ORD_Extend, DAILY_PCR,
+                          sha1(b"upgrade")) if host.version == "1.2" else EXTEND20 + bytes(32)
+    sock.sendall(command)
+    assert struct.unpack(">HII", sock.recv(4096)[:10])[2] == 0
+    sock.close()
+
+
+def guest(host, number):
+    return Tpm(host.closes(FifoBackend(host.run_dir)).guest(number))
+
+
+def refused_start(host, *options):
+    """Starts a manager that must not start; returns what it says. The state stays as it is."""
+    before = {path.name: path.read_bytes() for path in host.state_dir.iterdir()}
+    manager = host.manager(*host.tpm_option, *options, wait=False)
+    assert manager.wait(60) == 1
+    assert {path.name: path.read_bytes() for path in host.state_dir.iterdir()} == before
+    return manager.log()
+
+
+def stop(manager):
+    """As before a reboot: closes all instances."""
+    manager.send_signal(2)
+    assert manager.wait(60) == 0
+
+
+def test_what_a_guest_sealed_is_there_after_a_reboot_of_the_host(host, chip):
+    manager = host.manager(*host.tpm_option)
+    host.vtpmctl("define", GUEST, "--id", 3)
+    host.vtpmctl("open", GUEST)
+    tpm = guest(host, 3)
+    tpm.take_ownership(OWNER, SRK)
+    sealed = tpm.seal(spec.TPM_KH_SRK, SRK, DATA, b"a secret")
+    stop(manager)
+    chip.kill9()
+    host.chip()
+    host.manager(*host.tpm_option)
+    host.vtpmctl("open", GUEST)
+    assert guest(host, 3).unseal(spec.TPM_KH_SRK, SRK, DATA, sealed) == b"a secret"
+
+
+def test_guests_and_saves_go_on_while_the_chip_is_away(host, chip):
+    manager = host.manager(*host.tpm_option)
+    host.vtpmctl("define", GUEST, "--id", 3)
+    host.vtpmctl("open", GUEST)
+    tpm = guest(host, 3)
+    chip.kill9()
+    tpm.take_ownership(OWNER, SRK)  # changes permanent state: it is saved before it is answered
+    host.vtpmctl("define", OTHER)
+    host.vtpmctl("open", OTHER)
+    refused = host.vtpmctl("reseal", "none", check=False)
+    assert refused.returncode == 1 and "cannot be reached" in refused.stderr + manager.log()
+    host.chip()
+    host.vtpmctl("reseal", "none")
+    assert "is away" in manager.log() and "is back" in manager.log()
+    stop(manager)
+    host.manager(*host.tpm_option)
+    host.vtpmctl("open", GUEST)
+    with pytest.raises(TpmError):
+        guest(host, 3).take_ownership(OWNER, SRK)
+
+
+def test_changed_pcrs_are_named_and_nothing_is_changed(host, chip):
+    pcrs = ("--tpm-pcrs", f"0,{DAILY_PCR}")
+    stop(host.manager(*host.tpm_option, *pcrs))
+    stop(host.manager(*host.tpm_option, *pcrs))
+    extend_chip(host)
+    said = refused_start(host, *pcrs)
+    assert f"PCR {DAILY_PCR} " in said and "PCR 0 " not in said and "reseal" in said
+    # After a boot of what was booted before, it opens again, and an upgrade can be announced.
+    chip.kill9()
+    host.chip()
+    manager = host.manager(*host.tpm_option, *pcrs)
+    host.vtpmctl("reseal", "none")
+    stop(manager)
+    extend_chip(host)
+    manager = host.manager(*host.tpm_option, *pcrs)
+    host.vtpmctl("reseal", pcrs[1])
+    stop(manager)
+    stop(host.manager(*host.tpm_option, *pcrs))
+    extend_chip(host)
+    refused_start(host, *pcrs)
+
+
+def test_the_state_of_another_host_is_refused(host, chip):
+    stop(host.manager(*host.tpm_option))
+    chip.kill9()
+    for path in host.path("chip.dir").iterdir():
+        path.unlink()
+    host.chip()
+    said = refused_start(host)
+    assert "another host" in said
+
+
+def test_an_old_copy_of_the_whole_state_is_refused(host, chip):
+    manager = host.manager(*host.tpm_option)
+    host.vtpmctl("define", GUEST)
+    stop(manager)
+    old = {path: path.read_bytes() for path in host.state_dir.iterdir()}
+    stop(host.manager(*host.tpm_option))
+    for path in host.state_dir.iterdir():
+        path.write_bytes(old[path])
+    assert "old copy" in refused_start(host)
+    manager = host.manager(*host.tpm_option, "--accept-rollback")
+    assert "ACCEPTS" in manager.log()
+    assert GUEST in host.vtpmctl("list").stdout
+    stop(manager)
+    stop(host.manager(*host.tpm_option))
