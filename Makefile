@@ -71,7 +71,7 @@ FUZZERS    := $(wildcard tests/fuzz/fuzz_*.c)
 C_FILES    := $(wildcard $(addsuffix /*.[ch],include/vtpm tpmcore instance manager migration \
 	tests/unit tests/fuzz tests/system tests/xen tests/bench))
 
-.PHONY: all demo check check-format check-unit check-system check-fuzz check-xen format install clean
+.PHONY: all demo check check-format check-unit check-system check-fuzz check-xen xen-demo format install clean
 all: $(PROGRAMS:%=$(BUILD)/%)
 
 # Three builds of every object: opt/ for the programs, san/ for unit tests under sanitizers with
@@ -154,7 +154,13 @@ check-system: all
 
 # On a real Xen in an emulated machine.
 check-xen: all $(BUILD)/frontend
+	@.ci/install check && .ci/install xen
 	@$(PYTHON) -m pytest -q --tb=short -p no:cacheprovider --durations=5 tests/xen
+
+xen-demo:
+	@.ci/install xen
+	@$(MAKE) --no-print-directory -s all
+	@tests/xen/demo
 
 # Each fuzz target runs for its share of FUZZ_SECONDS, from its corpus in the tree.
 FUZZ_SECONDS ?= 60
