@@ -41,6 +41,9 @@ first_power_on(struct instance *instance)
 	if (instance_keep(instance, instance_drop_stored(instance)) != TPM_SUCCESS)
 		return -EIO;
 	TPM_RESULT result = firmware ? TPM_SUCCESS : instance_start_up(instance, startup);
+	/* Not to be mistaken for a TPM that has nothing to resume from; it is still there. */
+	if (instance->save_failed)
+		return -EIO;
 	if (result != TPM_SUCCESS && startup == VTPM_STARTUP_SAVE) {
 		log_warning(
 		    "there is no saved state to resume from (TPM error 0x%x): the TPM starts "

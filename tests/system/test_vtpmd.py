@@ -263,6 +263,21 @@ def test_startup_save_with_nothing_saved_starts_afresh_and_says_so(host):
     assert "no saved state" in vtpmd.log()
 
 
+def test_saved_state_is_not_lost_by_a_start_that_cannot_save(one):
+    tpm = one.start()
+    value = tpm.extend(2, DIGEST)
+    tpm.save_state()
+    one.kill9()
+    os.ftruncate(one.journal, 0)
+    one.refuse = manager.VTPM_FAIL
+    with pytest.raises(AssertionError):
+        one.start("save")
+    assert one.process.returncode == 1
+    one.refuse = None
+    os.ftruncate(one.journal, 0)
+    assert one.start("save").pcr_read(2) == value
+
+
 def test_startup_deactivated(host):
     tpm = tpm_at(host.vtpmd(mode="deactivated"))
     with pytest.raises(TpmError) as error:
@@ -493,6 +508,7 @@ def test_raw_addresses_are_loopback_only(host):
 
 def test_running_vtpmd_is_confined_and_leaves_no_core(host):
     vtpmd = host.vtpmd()
+    tpm_at(vtpmd).pcr_read(0)  # it listens a moment earlier
     status = dict(line.split(":\t", 1) for line in
                   Path(f"/proc/{vtpmd.pid}/status").read_text().splitlines())
     assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
