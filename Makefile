@@ -9,7 +9,7 @@
 # demo and check install the Debian packages that are missing, when run as root.
 
 # As many jobs as there are processors, unless told otherwise.
-ifeq ($(findstring -j,$(MAKEFLAGS)),)
+ifeq ($(MAKELEVEL),0)
 MAKEFLAGS  += -j$(shell nproc)
 endif
 
