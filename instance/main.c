@@ -62,6 +62,9 @@ parse_words(struct vtpmd_options *options, char *const words[], int count)
 	int domain = find_word(domains, words[1]);
 	if (domain < 0)
 		return usage_error("not a kind of guest", words[1]);
+	if (options->state && !options->run_dir && options->raw_count == 0)
+		return usage_error("nobody could reach this TPM: give --raw ADDR or --run-dir DIR",
+				   options->state);
 	errno = 0;
 	unsigned long long id = strtoull(words[2], &end, 10);
 	if (errno || *end || words[2][0] < '0' || words[2][0] > '9' || id > UINT32_MAX)

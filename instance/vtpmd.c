@@ -223,10 +223,6 @@ open_all(struct vtpmd *vtpmd)
 	const char *run_dir = vtpmd->options->run_dir ? vtpmd->options->run_dir : VTPMD_RUN_DIR;
 	int rc = 0;
 
-	if (!uses_run_dir(vtpmd->options) && vtpmd->options->raw_count == 0) {
-		log_error("nobody could reach this TPM: give --raw ADDR or --run-dir DIR");
-		return -EINVAL;
-	}
 	if (uses_run_dir(vtpmd->options)) {
 		rc = make_folder(run_dir, "fifos");
 		if (rc == 0 && vtpmd->options->instance.hvm)
