@@ -149,7 +149,7 @@ check-unit: $(UNIT_TESTS:tests/unit/%.c=$(BUILD)/unit/%)
 		$$test 2>$$test.log || { cat $$test.log; failed=1; }; done; exit $$failed
 	@tests/coverage $(BUILD)/san/tpmcore
 
-check-system: all
+check-system: all $(BUILD)/frontend $(BUILD)/xenstored_shim.so
 	@$(PYTHON) -m pytest -q --tb=short -p no:cacheprovider --durations=5 tests/system
 
 # On a real Xen in an emulated machine.

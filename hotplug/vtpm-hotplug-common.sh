@@ -41,7 +41,7 @@ fatal() {
 # claim_lock FILE: waits for the lock; it is held until this script ends, however it ends. The file
 # stays, a lock cannot.
 claim_lock() {
-	touch "$1" 2>/dev/null || fatal "cannot make the lock $1; is its folder there and writable?"
+	(: >>"$1") 2>/dev/null || fatal "cannot make the lock $1; is its folder there and writable?"
 	exec 9>>"$1"
 	flock -w 30 9 || fatal "another hotplug script has held the lock $1 for 30 s; see 'fuser $1'"
 }
