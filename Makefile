@@ -139,8 +139,8 @@ check:
 	@MAKE='$(MAKE)' BUILD=$(BUILD) tests/check format unit system fuzz
 
 check-format:
-	clang-format --dry-run -Werror $(C_FILES)
-	grep -rlE '^#!/bin/(ba)?sh' .ci $(wildcard hotplug) tests | xargs shellcheck -x
+	@clang-format --dry-run -Werror $(C_FILES)
+	@grep -rlE '^#!/bin/(ba)?sh' .ci $(wildcard hotplug) tests | xargs shellcheck -x
 
 # What a test's programs log is shown when the test fails.
 check-unit: $(UNIT_TESTS:tests/unit/%.c=$(BUILD)/unit/%)
