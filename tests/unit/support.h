@@ -231,6 +231,8 @@ bool test_flag(struct tpm *tpm, uint32_t flags, unsigned flag);
 void write_nv_public(struct writer *w, uint32_t index, uint32_t attributes, uint32_t size);
 TPM_RESULT test_nv_define(struct tpm *tpm, const uint8_t *owner, uint32_t index,
 			  uint32_t attributes, uint32_t size);
+/* test_nv_lock: what manufacturing ends with; only then do the attributes of areas hold. */
+void test_nv_lock(struct tpm *tpm);
 TPM_RESULT test_nv_write(struct tpm *tpm, const uint8_t *owner, uint32_t index, uint32_t offset,
 			 const void *data, size_t len);
 TPM_RESULT test_nv_read(struct tpm *tpm, const uint8_t *owner, uint32_t index, uint32_t offset,

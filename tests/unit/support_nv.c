@@ -39,6 +39,12 @@ test_nv_define(struct tpm *tpm, const uint8_t *owner, uint32_t index, uint32_t a
 	return call_run(&c);
 }
 
+void
+test_nv_lock(struct tpm *tpm)
+{
+	ck_assert_uint_eq(test_nv_define(tpm, NULL, TPM_NV_INDEX_LOCK, 0, 0), TPM_SUCCESS);
+}
+
 /* Index and offset, and a session of the entity with this AuthData unless it is NULL. */
 static void
 nv_begin(struct call *c, struct test_session *s, struct tpm *tpm, uint32_t ordinal,
