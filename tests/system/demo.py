@@ -40,12 +40,23 @@ def vtpmctl(host, *args):
     return output
 
 
+def ranges(numbers):
+    """0, 1, 2, 5 -> "0-2, 5"."""
+    runs = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(f"{a}-{b}" if a != b else f"{a}" for a, b in runs)
+
+
 def show_pcrs(tpm, first=0, last=23):
-    values = {pcr: tpm.pcr_read(pcr) for pcr in range(first, last + 1)}
-    for value in sorted(set(values.values()), key=lambda v: min(p for p in values if values[p] == v)):
-        same = [pcr for pcr in values if values[pcr] == value]
-        name = f"PCR {same[0]:2}" if len(same) == 1 else f"PCRs {same[0]}-{same[-1]} ({len(same)})"
-        say(f"{name:16} {value.hex()}")
+    by_value = {}
+    for pcr in range(first, last + 1):
+        by_value.setdefault(tpm.pcr_read(pcr), []).append(pcr)
+    for value, pcrs in by_value.items():
+        say(f"PCR {ranges(pcrs):9} {value.hex()}")
 
 
 def start(host):
@@ -74,6 +85,7 @@ def demonstrate(host):
     vtpmctl(host, "define", guest, "--id", NUMBER)
     tpm = attach(host, guest)
     vtpmctl(host, "list")
+    vtpmctl(host, "show", guest)
 
     step("The guest uses it, through the back-end's framing")
     version = tpm.get_capability(spec.TPM_CAP_VERSION_VAL)
@@ -82,7 +94,7 @@ def demonstrate(host):
     show_pcrs(tpm)
     say(f"extending PCR {PCR} with the hash of a program:")
     measured = tpm.extend(PCR, sha1(b"a program"))
-    show_pcrs(tpm, PCR, PCR)
+    show_pcrs(tpm)
     assert measured == sha1(bytes(20), sha1(b"a program"))
 
     step("It takes ownership, and seals a secret to that PCR")
