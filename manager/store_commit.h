@@ -30,6 +30,23 @@ struct change {
 	void *ctx;
 };
 
+/*
+ * What the committer does with a change, in this order. change_prepare finds out what exactly is to
+ * be recorded, writes files (not flushed) and returns change->error; change_record writes the
+ * record for the log, if the change has one; when that is durable, change_apply makes it visible,
+ * under the lock, and change_settle does what may come after. The latter two cannot fail.
+ */
+int change_prepare(struct store *store, struct change *change);
+void change_record(const struct change *change, struct writer *w);
+void change_apply(struct store *store, struct change *change);
+void change_settle(struct store *store, struct change *change);
+
+/* change_is_shared: whether it may be committed together with changes of other instances. */
+bool change_is_shared(const struct change *change);
+
+/* change_name: "saved", "defined" and so on, for messages. */
+const char *change_name(const struct change *change);
+
 /* commit_start, commit_stop: the thread. Stopping waits for all that was submitted. */
 int commit_start(struct store *store);
 void commit_stop(struct store *store);

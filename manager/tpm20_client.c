@@ -226,3 +226,12 @@ tpm20_session(struct tpm20 *tpm, TPM2_SE type)
 					       0xff);
 	return tpm20_check(tpm, rc, "TPM2_StartAuthSession");
 }
+
+TPM2B_AUTH
+tpm20_auth(const uint8_t *auth)
+{
+	TPM2B_AUTH value = { .size = PHYSICAL_TPM_AUTH_SIZE };
+
+	memcpy(value.buffer, auth, PHYSICAL_TPM_AUTH_SIZE);
+	return value;
+}

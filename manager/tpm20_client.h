@@ -47,4 +47,7 @@ int tpm20_parent(struct tpm20 *tpm, uint32_t handle);
  */
 int tpm20_session(struct tpm20 *tpm, TPM2_SE type);
 
+/* tpm20_auth: a secret of PHYSICAL_TPM_AUTH_SIZE bytes as ESAPI has them. */
+TPM2B_AUTH tpm20_auth(const uint8_t *auth);
+
 #endif
