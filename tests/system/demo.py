@@ -56,7 +56,7 @@ def show_pcrs(tpm, first=0, last=23):
     for pcr in range(first, last + 1):
         by_value.setdefault(tpm.pcr_read(pcr), []).append(pcr)
     for value, pcrs in by_value.items():
-        say(f"PCR {ranges(pcrs):9} {value.hex()}")
+        say(f"PCR {ranges(pcrs):18} {value.hex()}")
 
 
 def start(host):
