@@ -1,0 +1,624 @@
+#include "tests/unit/support.h"
+
+#include <tpmcore/core.h>
+
+static const uint8_t digest[TPM_DIGEST_SIZE] = "twenty bytes to sign";
+static const char label[] = "label of context";
+
+enum { COUNT_AT = 2 + 4 + 4 + 16 }; /* of a TPM_CONTEXT_BLOB */
+
+static TPM_RESULT
+save_context(struct tpm *tpm, uint32_t type, uint32_t handle, struct blob *blob)
+{
+	struct call c;
+
+	call_begin(&c, tpm, TPM_ORD_SaveContext);
+	call_handle(&c, handle);
+	writer_u32(&c.params, type);
+	writer_bytes(&c.params, label, 16);
+	return call_run_into(&c, blob);
+}
+
+static TPM_RESULT
+load_context(struct tpm *tpm, const struct blob *blob, uint32_t entity, bool keep, uint32_t *handle)
+{
+	struct call c;
+
+	call_begin(&c, tpm, TPM_ORD_LoadContext);
+	call_handle(&c, entity);
+	writer_u8(&c.params, keep);
+	writer_sized(&c.params, blob->data, blob->len);
+	TPM_RESULT rc = call_run(&c);
+	*handle = rc ? 0 : reader_u32(&c.out);
+	return rc;
+}
+
+static uint32_t
+context_count(const struct blob *blob)
+{
+	struct reader r = reader_of(blob->data + COUNT_AT, 4);
+
+	return reader_u32(&r);
+}
+
+/* A session that stays open after each use. */
+static struct test_session
+open_session(struct tpm *tpm, const uint8_t *auth)
+{
+	struct test_session s;
+
+	ck_assert_uint_eq(test_oiap(tpm, &s, auth), TPM_SUCCESS);
+	s.close = false;
+	return s;
+}
+
+/* TPM_Sign with a session at hand. */
+static TPM_RESULT
+sign_with(struct tpm *tpm, uint32_t key, struct test_session *s)
+{
+	struct call c;
+
+	call_begin(&c, tpm, TPM_ORD_Sign);
+	call_handle(&c, key);
+	writer_sized(&c.params, digest, sizeof(digest));
+	call_session(&c, s);
+	return call_run(&c);
+}
+
+static void
+assert_signs(struct tpm *tpm, uint32_t handle, const struct blob *key)
+{
+	EVP_PKEY *public = test_key_public(key);
+	struct blob signature;
+
+	ck_assert_uint_eq(test_sign(tpm, handle, key_auth, digest, sizeof(digest), &signature),
+			  TPM_SUCCESS);
+	ck_assert(reference_verify_sha1(public, signature.data, signature.len, digest));
+	EVP_PKEY_free(public);
+}
+
+START_TEST(context_of_a_key_is_a_copy_that_loads_as_often_as_wanted)
+{
+	struct tpm *tpm = test_owned_tpm();
+	struct blob key, context;
+	uint32_t handle = test_make_key(tpm, &test_signing_key, &key), again;
+
+	ck_assert_uint_eq(save_context(tpm, TPM_RT_KEY, handle, &context), TPM_SUCCESS);
+	assert_signs(tpm, handle, &key);
+	ck_assert_uint_eq(load_context(tpm, &context, 0, true, &again), TPM_BAD_HANDLE);
+	ck_assert_uint_eq(load_context(tpm, &context, 0, false, &again), TPM_SUCCESS);
+	ck_assert_uint_ne(again, handle);
+	assert_signs(tpm, again, &key);
+	ck_assert_uint_eq(test_flush(tpm, handle, TPM_RT_KEY), TPM_SUCCESS);
+	ck_assert_uint_eq(load_context(tpm, &context, 0, true, &again), TPM_SUCCESS);
+	ck_assert_uint_eq(again, handle);
+	assert_signs(tpm, again, &key);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(context_tells_type_handle_label_and_count)
+{
+	struct tpm *tpm = test_owned_tpm();
+	struct blob context;
+	uint32_t handle = test_make_key(tpm, &test_signing_key, NULL);
+
+	ck_assert_uint_eq(save_context(tpm, TPM_RT_KEY, handle, &context), TPM_SUCCESS);
+	struct reader r = reader_of(context.data, context.len);
+	ck_assert_uint_eq(reader_u16(&r), TPM_TAG_CONTEXTBLOB);
+	ck_assert_uint_eq(reader_u32(&r), TPM_RT_KEY);
+	ck_assert_uint_eq(reader_u32(&r), handle);
+	ck_assert_mem_eq(reader_view(&r, 16), label, 16);
+	ck_assert_uint_eq(reader_u32(&r), 0);
+	reader_view(&r, TPM_DIGEST_SIZE);
+	reader_sized(&r);
+	reader_sized(&r);
+	ck_assert(reader_done(&r));
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(no_byte_of_a_context_can_be_changed)
+{
+	struct tpm *tpm = test_owned_tpm();
+	struct test_session s = open_session(tpm, owner_auth);
+	struct blob context;
+	uint32_t handle;
+
+	ck_assert_uint_eq(save_context(tpm, TPM_RT_AUTH, s.handle, &context), TPM_SUCCESS);
+	for (size_t i = 0; i < context.len; i++) {
+		context.data[i] ^= 0x10;
+		TPM_RESULT rc = load_context(tpm, &context, 0, true, &handle);
+		ck_assert(rc == TPM_BADCONTEXT || rc == TPM_INVALID_STRUCTURE ||
+			  rc == TPM_INVALID_RESOURCE);
+		context.data[i] ^= 0x10;
+	}
+	for (size_t len = context.len - 1; len > 0; len -= len > 8 ? 7 : 1) {
+		struct blob cut = context;
+		cut.len = len;
+		ck_assert_uint_eq(load_context(tpm, &cut, 0, true, &handle), TPM_INVALID_STRUCTURE);
+	}
+	context.len++;
+	ck_assert_uint_eq(load_context(tpm, &context, 0, true, &handle), TPM_INVALID_STRUCTURE);
+	context.len--;
+	ck_assert_uint_eq(load_context(tpm, &context, 0, true, &handle), TPM_SUCCESS);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(session_leaves_with_its_context_and_comes_back_once)
+{
+	struct tpm *tpm = test_owned_tpm();
+	uint32_t key = test_make_key(tpm, &test_signing_key, NULL), handle;
+	struct test_session s = open_session(tpm, key_auth);
+	struct blob context;
+
+	ck_assert_uint_eq(sign_with(tpm, key, &s), TPM_SUCCESS);
+	ck_assert_uint_eq(save_context(tpm, TPM_RT_AUTH, s.handle, &context), TPM_SUCCESS);
+	ck_assert_uint_eq(sign_with(tpm, key, &s), TPM_INVALID_AUTHHANDLE);
+	ck_assert_uint_eq(save_context(tpm, TPM_RT_AUTH, s.handle, &context), TPM_INVALID_RESOURCE);
+	ck_assert_uint_eq(load_context(tpm, &context, 0, true, &handle), TPM_SUCCESS);
+	ck_assert_uint_eq(handle, s.handle);
+	ck_assert_uint_eq(sign_with(tpm, key, &s), TPM_SUCCESS);
+	ck_assert_uint_eq(load_context(tpm, &context, 0, true, &handle), TPM_BADCONTEXT);
+	ck_assert_uint_eq(load_context(tpm, &context, 0, false, &handle), TPM_BADCONTEXT);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(session_for_a_key_is_loaded_only_while_the_key_is)
+{
+	struct tpm *tpm = test_owned_tpm();
+	struct blob blob, context;
+	uint32_t key = test_make_key(tpm, &test_signing_key, &blob), other, handle;
+	struct test_session s;
+
+	other = test_make_key(tpm, &test_bind_key, NULL);
+	test_osap_key(tpm, &s, key, key_auth);
+	s.close = false;
+	ck_assert_uint_eq(save_context(tpm, TPM_RT_AUTH, s.handle, &context), TPM_SUCCESS);
+	ck_assert_uint_eq(load_context(tpm, &context, 0, true, &handle), TPM_BAD_HANDLE);
+	ck_assert_uint_eq(load_context(tpm, &context, other, true, &handle), TPM_RESOURCEMISSING);
+	ck_assert_uint_eq(load_context(tpm, &context, TPM_KH_SRK, true, &handle),
+			  TPM_RESOURCEMISSING);
+	ck_assert_uint_eq(test_flush(tpm, key, TPM_RT_KEY), TPM_SUCCESS);
+	ck_assert_uint_eq(load_context(tpm, &context, key, true, &handle), TPM_BAD_HANDLE);
+	/* The same key under a new handle will do. */
+	ck_assert_uint_eq(test_load_key(tpm, &blob, &key), TPM_SUCCESS);
+	ck_assert_uint_eq(load_context(tpm, &context, key, true, &handle), TPM_SUCCESS);
+	ck_assert_uint_eq(sign_with(tpm, key, &s), TPM_SUCCESS);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(session_for_owner_or_srk_needs_no_entity)
+{
+	struct tpm *tpm = test_owned_tpm();
+	struct blob context;
+	struct test_session s;
+	uint32_t handle;
+
+	ck_assert_uint_eq(test_osap(tpm, &s, TPM_ET_OWNER, TPM_KH_OWNER, owner_auth), TPM_SUCCESS);
+	ck_assert_uint_eq(save_context(tpm, TPM_RT_AUTH, s.handle, &context), TPM_SUCCESS);
+	ck_assert_uint_eq(load_context(tpm, &context, 0, true, &handle), TPM_SUCCESS);
+	test_osap_key(tpm, &s, TPM_KH_SRK, srk_auth);
+	ck_assert_uint_eq(save_context(tpm, TPM_RT_AUTH, s.handle, &context), TPM_SUCCESS);
+	ck_assert_uint_eq(load_context(tpm, &context, 0, true, &handle), TPM_SUCCESS);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(saved_sessions_are_counted_and_limited)
+{
+	static struct blob contexts[MAX_CONTEXTS];
+	struct tpm *tpm = test_owned_tpm();
+	struct test_session s;
+	uint32_t handle;
+
+	for (uint32_t i = 0; i < MAX_CONTEXTS; i++) {
+		s = open_session(tpm, owner_auth);
+		ck_assert_uint_eq(save_context(tpm, TPM_RT_AUTH, s.handle, &contexts[i]),
+				  TPM_SUCCESS);
+		ck_assert_uint_eq(context_count(&contexts[i]), i + 1);
+	}
+	s = open_session(tpm, owner_auth);
+	ck_assert_uint_eq(save_context(tpm, TPM_RT_AUTH, s.handle, &contexts[0]),
+			  TPM_NOCONTEXTSPACE);
+	ck_assert_uint_eq(test_flush(tpm, 77, TPM_RT_CONTEXT), TPM_SUCCESS);
+	ck_assert_uint_eq(test_flush(tpm, 77, TPM_RT_CONTEXT), TPM_BAD_PARAMETER);
+	ck_assert_uint_eq(load_context(tpm, &contexts[76], 0, true, &handle), TPM_BADCONTEXT);
+	ck_assert_uint_eq(load_context(tpm, &contexts[77], 0, true, &handle), TPM_SUCCESS);
+	ck_assert_uint_eq(save_context(tpm, TPM_RT_AUTH, s.handle, &contexts[76]), TPM_SUCCESS);
+	ck_assert_uint_eq(context_count(&contexts[76]), MAX_CONTEXTS + 1);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(count_of_contexts_never_wraps)
+{
+	struct tpm *tpm = test_owned_tpm();
+	struct test_session s = open_session(tpm, owner_auth);
+	struct blob context;
+
+	tpm->stany.contextCount = UINT32_MAX;
+	ck_assert_uint_eq(save_context(tpm, TPM_RT_AUTH, s.handle, &context), TPM_TOOMANYCONTEXTS);
+	tpm->stany.contextCount--;
+	ck_assert_uint_eq(save_context(tpm, TPM_RT_AUTH, s.handle, &context), TPM_SUCCESS);
+	ck_assert_uint_eq(context_count(&context), UINT32_MAX);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(contexts_end_with_the_power)
+{
+	struct tpm *tpm = test_owned_tpm();
+	struct test_session s = open_session(tpm, owner_auth);
+	struct blob session, key;
+	uint32_t handle = test_make_key(tpm, &test_signing_key, NULL);
+
+	ck_assert_uint_eq(save_context(tpm, TPM_RT_AUTH, s.handle, &session), TPM_SUCCESS);
+	ck_assert_uint_eq(save_context(tpm, TPM_RT_KEY, handle, &key), TPM_SUCCESS);
+	test_reboot(tpm);
+	ck_assert_uint_eq(load_context(tpm, &session, 0, true, &handle), TPM_BADCONTEXT);
+	ck_assert_uint_eq(load_context(tpm, &key, 0, true, &handle), TPM_BADCONTEXT);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(only_what_is_there_and_of_its_type_is_saved)
+{
+	struct tpm *tpm = test_owned_tpm();
+	uint32_t key = test_make_key(tpm, &test_signing_key, NULL);
+	struct test_session s = open_session(tpm, owner_auth);
+	struct blob context;
+
+	for (uint32_t type = 0; type <= TPM_RT_DAA_V1 + 1; type++) {
+		if (type != TPM_RT_KEY)
+			ck_assert_uint_eq(save_context(tpm, type, key, &context),
+					  TPM_INVALID_RESOURCE);
+		if (type != TPM_RT_AUTH)
+			ck_assert_uint_eq(save_context(tpm, type, s.handle, &context),
+					  TPM_INVALID_RESOURCE);
+		ck_assert_uint_eq(save_context(tpm, type, 0, &context), TPM_INVALID_RESOURCE);
+	}
+	ck_assert_uint_eq(save_context(tpm, TPM_RT_KEY, TPM_KH_SRK, &context),
+			  TPM_INVALID_RESOURCE);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(flushing_what_is_not_there_is_told_by_type)
+{
+	static const struct {
+		uint32_t type;
+		TPM_RESULT rc;
+	} cases[] = {
+		{ 0, TPM_INVALID_RESOURCE },
+		{ TPM_RT_KEY, TPM_BAD_PARAMETER },
+		{ TPM_RT_AUTH, TPM_INVALID_AUTHHANDLE },
+		{ TPM_RT_HASH, TPM_INVALID_RESOURCE },
+		{ TPM_RT_TRANS, TPM_INVALID_AUTHHANDLE },
+		{ TPM_RT_CONTEXT, TPM_BAD_PARAMETER },
+		{ TPM_RT_COUNTER, TPM_INVALID_RESOURCE },
+		{ TPM_RT_DELEGATE, TPM_INVALID_RESOURCE },
+		{ TPM_RT_DAA_TPM, TPM_BAD_HANDLE },
+		{ TPM_RT_DAA_V0, TPM_INVALID_RESOURCE },
+	};
+	struct tpm *tpm = test_owned_tpm();
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		ck_assert_uint_eq(test_flush(tpm, 0x12345, cases[i].type), cases[i].rc);
+		ck_assert_uint_eq(test_flush(tpm, 0, cases[i].type), cases[i].rc);
+	}
+	ck_assert_uint_eq(test_flush(tpm, TPM_KH_SRK, TPM_RT_KEY), TPM_BAD_PARAMETER);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(sessions_of_a_key_end_with_it)
+{
+	struct tpm *tpm = test_owned_tpm();
+	struct blob key;
+	uint32_t handle = test_make_key(tpm, &test_signing_key, &key);
+	struct test_session s;
+
+	test_osap_key(tpm, &s, handle, key_auth);
+	ck_assert_uint_eq(test_flush(tpm, handle, TPM_RT_KEY), TPM_SUCCESS);
+	ck_assert_uint_eq(test_flush(tpm, s.handle, TPM_RT_AUTH), TPM_INVALID_AUTHHANDLE);
+	ck_assert_uint_eq(test_load_key(tpm, &key, &handle), TPM_SUCCESS);
+	ck_assert_uint_eq(sign_with(tpm, handle, &s), TPM_INVALID_AUTHHANDLE);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(full_slots_refuse_contexts_and_lose_nothing)
+{
+	struct tpm *tpm = test_owned_tpm();
+	struct blob key, key_context, session_context;
+	uint32_t handle = test_make_key(tpm, &test_signing_key, &key), extra[MAX_KEYS];
+	struct test_session s = open_session(tpm, owner_auth), others[MAX_SESSIONS];
+
+	ck_assert_uint_eq(save_context(tpm, TPM_RT_KEY, handle, &key_context), TPM_SUCCESS);
+	ck_assert_uint_eq(test_flush(tpm, handle, TPM_RT_KEY), TPM_SUCCESS);
+	for (size_t i = 0; i < MAX_KEYS; i++)
+		ck_assert_uint_eq(test_load_key(tpm, &key, &extra[i]), TPM_SUCCESS);
+	ck_assert_uint_eq(load_context(tpm, &key_context, 0, true, &handle), TPM_NOSPACE);
+	ck_assert_uint_eq(test_flush(tpm, extra[3], TPM_RT_KEY), TPM_SUCCESS);
+	ck_assert_uint_eq(load_context(tpm, &key_context, 0, true, &handle), TPM_SUCCESS);
+
+	ck_assert_uint_eq(save_context(tpm, TPM_RT_AUTH, s.handle, &session_context), TPM_SUCCESS);
+	for (size_t i = 0; i < MAX_SESSIONS; i++)
+		others[i] = open_session(tpm, owner_auth);
+	ck_assert_uint_eq(load_context(tpm, &session_context, 0, true, &handle), TPM_RESOURCES);
+	ck_assert_uint_eq(test_flush(tpm, others[7].handle, TPM_RT_AUTH), TPM_SUCCESS);
+	ck_assert_uint_eq(load_context(tpm, &session_context, 0, true, &handle), TPM_SUCCESS);
+	tpm_free(tpm);
+}
+END_TEST
+
+/* TPM_KeyControlOwner */
+static TPM_RESULT
+control(struct tpm *tpm, const uint8_t *owner, uint32_t handle, const struct blob *pubkey,
+	uint32_t bitName, bool bitValue)
+{
+	struct test_session s;
+	struct call c;
+
+	call_begin_oiap(&c, &s, tpm, TPM_ORD_KeyControlOwner, owner);
+	call_handle(&c, handle);
+	writer_bytes(&c.params, pubkey->data, pubkey->len);
+	writer_u32(&c.params, bitName);
+	writer_u8(&c.params, bitValue);
+	return call_run(&c);
+}
+
+static void
+get_pubkey(struct tpm *tpm, uint32_t handle, struct blob *pubkey)
+{
+	struct test_session s;
+	struct call c;
+
+	call_begin_oiap(&c, &s, tpm, TPM_ORD_GetPubKey, key_auth);
+	call_handle(&c, handle);
+	ck_assert_uint_eq(call_run_all(&c, pubkey), TPM_SUCCESS);
+}
+
+START_TEST(owner_evict_key_stays_until_the_owner_lets_it_go)
+{
+	struct tpm *tpm = test_owned_tpm();
+	struct blob key, pubkey, context;
+	uint32_t handle = test_make_key(tpm, &test_signing_key, &key);
+
+	get_pubkey(tpm, handle, &pubkey);
+	ck_assert_uint_eq(
+	    control(tpm, owner_auth, handle, &pubkey, TPM_KEY_CONTROL_OWNER_EVICT, true),
+	    TPM_SUCCESS);
+	ck_assert(bench.changed & TPM_CHANGED_PERMANENT);
+	ck_assert_uint_eq(test_flush(tpm, handle, TPM_RT_KEY), TPM_KEY_OWNER_CONTROL);
+	ck_assert_uint_eq(save_context(tpm, TPM_RT_KEY, handle, &context), TPM_OWNER_CONTROL);
+	struct call c;
+	call_begin(&c, tpm, TPM_ORD_EvictKey);
+	call_handle(&c, handle);
+	ck_assert_uint_eq(call_run(&c), TPM_KEY_OWNER_CONTROL);
+	test_reboot(tpm);
+	assert_signs(tpm, handle, &key);
+	ck_assert(!(bench.changed & TPM_CHANGED_PERMANENT));
+	ck_assert_uint_eq(
+	    control(tpm, owner_auth, handle, &pubkey, TPM_KEY_CONTROL_OWNER_EVICT, false),
+	    TPM_SUCCESS);
+	ck_assert(bench.changed & TPM_CHANGED_PERMANENT);
+	ck_assert_uint_eq(test_flush(tpm, handle, TPM_RT_KEY), TPM_SUCCESS);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(owner_evict_is_refused_where_it_makes_no_sense)
+{
+	struct key_template volatile_key = test_signing_key, bound_key = test_storage_key;
+	struct tpm *tpm = test_owned_tpm();
+	struct blob pubkey, other, pcr_info, child;
+	uint32_t handle = test_make_key(tpm, &test_signing_key, NULL), bound, child_handle;
+
+	volatile_key.flags = TPM_VOLATILE;
+	get_pubkey(tpm, handle, &pubkey);
+	uint32_t fleeting = test_make_key(tpm, &volatile_key, NULL);
+	get_pubkey(tpm, fleeting, &other);
+	ck_assert_uint_eq(control(tpm, wrong_auth, handle, &pubkey, 1, true), TPM_AUTHFAIL);
+	ck_assert_uint_eq(control(tpm, owner_auth, handle, &other, 1, true), TPM_BAD_PARAMETER);
+	ck_assert_uint_eq(control(tpm, owner_auth, handle, &pubkey, 0, true), TPM_BAD_MODE);
+	ck_assert_uint_eq(control(tpm, owner_auth, handle, &pubkey, 2, true), TPM_BAD_MODE);
+	ck_assert_uint_eq(control(tpm, owner_auth, 0x1234, &pubkey, 1, true),
+			  TPM_INVALID_KEYHANDLE);
+	ck_assert_uint_eq(control(tpm, owner_auth, TPM_KH_SRK, &pubkey, 1, true),
+			  TPM_INVALID_KEYHANDLE);
+	ck_assert_uint_eq(control(tpm, owner_auth, fleeting, &other, 1, true), TPM_BAD_PARAMETER);
+	ck_assert_uint_eq(control(tpm, owner_auth, fleeting, &other, 1, false), TPM_SUCCESS);
+	ck_assert(!(bench.changed & TPM_CHANGED_PERMANENT));
+
+	/* A key whose parent is bound to PCRs must not outlive them. */
+	test_pcr_info(tpm, 1u << 16, &pcr_info);
+	bound_key.pcr_info = &pcr_info;
+	bound = test_make_key(tpm, &bound_key, NULL);
+	ck_assert_uint_eq(test_create_key_under(tpm, bound, key_auth, &test_signing_key, &child),
+			  TPM_SUCCESS);
+	ck_assert_uint_eq(test_load_key_under(tpm, bound, key_auth, &child, &child_handle),
+			  TPM_SUCCESS);
+	get_pubkey(tpm, child_handle, &other);
+	ck_assert_uint_eq(control(tpm, owner_auth, child_handle, &other, 1, true),
+			  TPM_BAD_PARAMETER);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(some_key_slots_are_never_given_to_owner_evict_keys)
+{
+	struct tpm *tpm = test_owned_tpm();
+	struct blob key, pubkey;
+	uint32_t handle = test_make_key(tpm, &test_signing_key, &key);
+
+	get_pubkey(tpm, handle, &pubkey);
+	for (int i = 0; i < MAX_OWNER_EVICT; i++) {
+		ck_assert_uint_eq(control(tpm, owner_auth, handle, &pubkey, 1, true), TPM_SUCCESS);
+		ck_assert_uint_eq(test_load_key(tpm, &key, &handle), TPM_SUCCESS);
+	}
+	ck_assert_uint_eq(control(tpm, owner_auth, handle, &pubkey, 1, true), TPM_NOSPACE);
+	tpm_free(tpm);
+}
+END_TEST
+
+/* The 1.1 commands that save a context of the handle, and that load one. */
+static TPM_RESULT
+save_old(struct tpm *tpm, uint32_t ordinal, uint32_t handle, struct blob *blob)
+{
+	struct call c;
+
+	call_begin(&c, tpm, ordinal);
+	call_handle(&c, handle);
+	return call_run_into(&c, blob);
+}
+
+static TPM_RESULT
+load_old(struct tpm *tpm, uint32_t ordinal, const struct blob *blob, uint32_t *handle)
+{
+	struct call c;
+
+	call_begin(&c, tpm, ordinal);
+	writer_sized(&c.params, blob->data, blob->len);
+	TPM_RESULT rc = call_run(&c);
+	*handle = rc ? 0 : reader_u32(&c.out);
+	return rc;
+}
+
+START_TEST(save_key_context_releases_the_key_but_not_its_sessions)
+{
+	struct tpm *tpm = test_owned_tpm();
+	struct blob key, context, session;
+	uint32_t handle = test_make_key(tpm, &test_signing_key, &key), again;
+	struct test_session s;
+
+	test_osap_key(tpm, &s, handle, key_auth);
+	s.close = false;
+	ck_assert_uint_eq(save_old(tpm, TPM_ORD_SaveKeyContext, handle, &context), TPM_SUCCESS);
+	ck_assert_uint_eq(sign_with(tpm, handle, &s), TPM_INVALID_KEYHANDLE);
+	ck_assert_uint_eq(load_old(tpm, TPM_ORD_LoadAuthContext, &context, &again),
+			  TPM_BAD_PARAMETER);
+
+	test_osap_key(tpm, &s, TPM_KH_SRK, srk_auth);
+	ck_assert_uint_eq(load_old(tpm, TPM_ORD_LoadKeyContext, &context, &again), TPM_SUCCESS);
+	ck_assert_uint_eq(again, handle);
+	assert_signs(tpm, again, &key);
+	test_osap_key(tpm, &s, again, key_auth);
+	s.close = false;
+	ck_assert_uint_eq(save_old(tpm, TPM_ORD_SaveKeyContext, handle, &context), TPM_SUCCESS);
+	ck_assert_uint_eq(save_old(tpm, TPM_ORD_SaveAuthContext, s.handle, &session), TPM_SUCCESS);
+	ck_assert_uint_eq(load_old(tpm, TPM_ORD_LoadAuthContext, &session, &again),
+			  TPM_RESOURCEMISSING);
+	ck_assert_uint_eq(load_old(tpm, TPM_ORD_LoadKeyContext, &context, &again), TPM_SUCCESS);
+	ck_assert_uint_eq(load_old(tpm, TPM_ORD_LoadAuthContext, &session, &again), TPM_SUCCESS);
+	ck_assert_uint_eq(sign_with(tpm, handle, &s), TPM_SUCCESS);
+	ck_assert_uint_eq(save_old(tpm, TPM_ORD_SaveKeyContext, TPM_KH_SRK, &context),
+			  TPM_INVALID_KEYHANDLE);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(old_commands_for_sessions_work_as_ever)
+{
+	struct tpm *tpm = test_owned_tpm();
+	uint32_t key = test_make_key(tpm, &test_signing_key, NULL), handle;
+	struct test_session s = open_session(tpm, key_auth), t = open_session(tpm, key_auth);
+	struct blob context;
+
+	ck_assert_uint_eq(save_old(tpm, TPM_ORD_SaveAuthContext, s.handle, &context), TPM_SUCCESS);
+	ck_assert_uint_eq(sign_with(tpm, key, &s), TPM_INVALID_AUTHHANDLE);
+	ck_assert_uint_eq(load_old(tpm, TPM_ORD_LoadKeyContext, &context, &handle),
+			  TPM_BAD_PARAMETER);
+	ck_assert_uint_eq(load_old(tpm, TPM_ORD_LoadAuthContext, &context, &handle), TPM_SUCCESS);
+	ck_assert_uint_eq(sign_with(tpm, key, &s), TPM_SUCCESS);
+	ck_assert_uint_eq(load_old(tpm, TPM_ORD_LoadAuthContext, &context, &handle),
+			  TPM_BADCONTEXT);
+	ck_assert_uint_eq(save_old(tpm, TPM_ORD_SaveAuthContext, 0x1234, &context),
+			  TPM_INVALID_AUTHHANDLE);
+
+	struct call c;
+	call_begin(&c, tpm, TPM_ORD_Terminate_Handle);
+	call_handle(&c, t.handle);
+	ck_assert_uint_eq(call_run(&c), TPM_SUCCESS);
+	ck_assert_uint_eq(call_run(&c), TPM_INVALID_AUTHHANDLE);
+	ck_assert_uint_eq(test_plain(tpm, TPM_ORD_Reset), TPM_SUCCESS);
+	ck_assert_uint_eq(sign_with(tpm, key, &s), TPM_INVALID_AUTHHANDLE);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(evict_key_takes_loaded_keys_only)
+{
+	struct tpm *tpm = test_owned_tpm();
+	uint32_t handle = test_make_key(tpm, &test_signing_key, NULL);
+	struct call c;
+
+	call_begin(&c, tpm, TPM_ORD_EvictKey);
+	call_handle(&c, handle);
+	ck_assert_uint_eq(call_run(&c), TPM_SUCCESS);
+	ck_assert_uint_eq(call_run(&c), TPM_INVALID_KEYHANDLE);
+	call_begin(&c, tpm, TPM_ORD_EvictKey);
+	call_handle(&c, TPM_KH_SRK);
+	ck_assert_uint_eq(call_run(&c), TPM_INVALID_KEYHANDLE);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(there_is_one_data_integrity_register)
+{
+	struct tpm *tpm = test_owned_tpm();
+	struct test_session s;
+	struct blob value;
+	struct call c;
+
+	for (uint32_t index = 0; index < 2; index++) {
+		call_begin_oiap(&c, &s, tpm, TPM_ORD_DirWriteAuth, owner_auth);
+		writer_u32(&c.params, index);
+		writer_bytes(&c.params, digest, sizeof(digest));
+		ck_assert_uint_eq(call_run(&c), index ? TPM_BADINDEX : TPM_SUCCESS);
+		ck_assert(index || bench.changed & TPM_CHANGED_PERMANENT);
+	}
+	test_reboot(tpm);
+	for (uint32_t index = 0; index < 2; index++) {
+		call_begin(&c, tpm, TPM_ORD_DirRead);
+		writer_u32(&c.params, index);
+		ck_assert_uint_eq(call_run_all(&c, &value), index ? TPM_BADINDEX : TPM_SUCCESS);
+	}
+	ck_assert_mem_eq(value.data, digest, sizeof(digest));
+	tpm_free(tpm);
+}
+END_TEST
+
+int
+main(void)
+{
+	const TTest *const tests[] = {
+		context_of_a_key_is_a_copy_that_loads_as_often_as_wanted,
+		context_tells_type_handle_label_and_count,
+		no_byte_of_a_context_can_be_changed,
+		session_leaves_with_its_context_and_comes_back_once,
+		session_for_a_key_is_loaded_only_while_the_key_is,
+		session_for_owner_or_srk_needs_no_entity,
+		saved_sessions_are_counted_and_limited,
+		count_of_contexts_never_wraps,
+		contexts_end_with_the_power,
+		only_what_is_there_and_of_its_type_is_saved,
+		flushing_what_is_not_there_is_told_by_type,
+		sessions_of_a_key_end_with_it,
+		full_slots_refuse_contexts_and_lose_nothing,
+		owner_evict_key_stays_until_the_owner_lets_it_go,
+		owner_evict_is_refused_where_it_makes_no_sense,
+		some_key_slots_are_never_given_to_owner_evict_keys,
+		save_key_context_releases_the_key_but_not_its_sessions,
+		old_commands_for_sessions_work_as_ever,
+		evict_key_takes_loaded_keys_only,
+		there_is_one_data_integrity_register,
+		NULL,
+	};
+
+	return test_suite("contexts", tests);
+}
