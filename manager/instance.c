@@ -182,7 +182,8 @@ static void
 exited(void *ctx, int status)
 {
 	struct instance *instance = ctx;
-	bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	/* How one that was taken over ended is not known. */
+	bool clean = status == -1 || (WIFEXITED(status) && WEXITSTATUS(status) == 0);
 	char how[64];
 
 	event_del(instance->timer);

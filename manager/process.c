@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -254,8 +255,10 @@ process_adopt(struct process *process, pid_t pid, uint64_t start_time, struct ev
 	      void (*exited)(void *ctx, int status), void *ctx)
 {
 	int rc = watch(process, pid, base, exited, ctx);
+	struct pollfd ended = { .fd = process->pidfd, .events = POLLIN };
 
-	if (rc == 0 && process->start_time != start_time)
+	/* One that has ended, but that its parent has not waited for, is gone, too. */
+	if (rc == 0 && (process->start_time != start_time || poll(&ended, 1, 0) != 0))
 		rc = -ESRCH;
 	if (rc < 0)
 		process_leave(process);

@@ -1,0 +1,256 @@
+"""Instances as the manager keeps them: measured, watched, restarted, taken over, kept apart."""
+import hashlib
+import json
+import os
+import shutil
+import signal
+import struct
+from pathlib import Path
+
+import pytest
+
+from contract import manager, spec
+from host import BUILD, until
+from test_manager_console import instance_pid
+from tpm12 import Tpm, TpmError, sha1
+from transport import FifoBackend, Qemu, Stream
+
+GUEST = "1b4e28ba-2fa1-4d3b-a3f5-ef19b5a7633b"
+OTHER = "2c5f39cb-3fb2-4e4c-b406-f02ac6b87440"
+
+
+class Rig:
+    """A manager with running instances 5 and 6 and their guests' view of them."""
+
+    def __init__(self, host, *options):
+        self.host = host
+        self.process = host.manager(*options)
+        for uuid, number in ((GUEST, 5), (OTHER, 6)):
+            host.vtpmctl("define", uuid, "--id", number)
+            host.vtpmctl("open", number)
+        self.backend = host.closes(FifoBackend(host.run_dir))
+
+    def tpm(self, number):
+        return Tpm(self.backend.guest(number))
+
+    def show(self, number):
+        return json.loads(self.host.vtpmctl("show", number, "--json").stdout)
+
+
+@pytest.fixture
+def rig(host):
+    return Rig(host)
+
+
+def test_program_is_measured(rig):
+    expected = hashlib.sha256((BUILD / "vtpmd").read_bytes()).hexdigest()
+    assert rig.show(5)["program"] == expected
+    rig.host.vtpmctl("close", 5)
+    assert rig.show(5)["program"] == expected  # it is recorded, too
+
+
+def test_changed_program_has_another_measurement(host):
+    program = host.path("vtpmd")
+    shutil.copy(BUILD / "vtpmd", program)
+    rig = Rig(host, "--vtpmd", program)
+    before = rig.show(5)["program"]
+    host.vtpmctl("close", 5)
+    program.unlink()
+    program.write_bytes((BUILD / "vtpmd").read_bytes() + b"\0")
+    program.chmod(0o755)
+    host.vtpmctl("open", 5)
+    assert rig.show(5)["program"] == hashlib.sha256(program.read_bytes()).hexdigest() != before
+
+
+def test_instance_gets_a_clean_environment_and_its_own_descriptors_only(rig):
+    pid = rig.show(5)["pid"]
+    environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")[:-1]
+    assert {name.split(b"=")[0] for name in environment} == \
+        {b"LISTEN_FDS", b"LISTEN_FDNAMES", b"LISTEN_PID"}
+    fds = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
+    foreign = [fd for fd in fds if str(rig.host.folder) in fd
+               and not fd.endswith(("_5.fifo", ".log"))]
+    assert foreign == []
+
+
+def test_instance_that_hangs_is_killed_and_its_command_answered_by_the_next(host):
+    rig = Rig(host, "--answer-seconds", 2)
+    value = rig.tpm(5).extend(3, sha1(b"a"))
+    os.kill(rig.show(5)["pid"], signal.SIGSTOP)
+    assert rig.tpm(5).extend(3, sha1(b"b")) == sha1(value, sha1(b"b"))
+    assert rig.show(5)["restarts"] == 1
+    assert "does not answer" in rig.process.log()
+
+
+@pytest.mark.parametrize("program, reason", [("/bin/false", "exit status 1"),
+                                             ("/nonexistent", "No such file")])
+def test_program_that_does_not_run_is_reported_to_who_opens(host, program, reason):
+    process = host.start(BUILD / "vtpmd", "--run-dir", host.folder, "--state", host.path("chip"),
+                         "--raw", f"unix:{host.path('chip.sock')}", "clear", "pvm", "0")
+    until(host.path("chip.sock").exists, "the chip is there", process)
+    managed = host.manager("--vtpmd", program, "--tpm", f"socket:unix:{host.path('chip.sock')}")
+    done = host.vtpmctl("open", 5, check=False)
+    assert done.returncode == 1
+    assert "instance 5" in done.stderr
+    assert reason in managed.log()
+
+
+def test_stopped_instance_delays_no_other(rig):
+    os.kill(rig.show(5)["pid"], signal.SIGSTOP)
+    command = bytes.fromhex("00c1 0000000e 00000015 00000003")
+    for _ in range(20):
+        rig.backend.send(5, command)
+    for number in range(100):
+        rig.tpm(6).extend(3, sha1(str(number).encode()))
+    assert not rig.backend.waiting[5]
+    os.kill(rig.show(5)["pid"], signal.SIGCONT)
+    for _ in range(20):
+        assert rig.backend.receive(5)[6:10] == bytes(4)
+
+
+def test_flood_of_commands_costs_only_its_own_instance(rig):
+    pid = rig.show(5)["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    command = bytes.fromhex("00c1 0000000e 00000015 00000003")
+    for _ in range(100):
+        rig.backend.send(5, command)
+    # What does not fit into its queue is turned away at once, the rest answered in time.
+    refused = [rig.backend.receive(5) for _ in range(68)]
+    assert {struct.unpack(">I", response[6:10])[0] for response in refused} == {spec.TPM_RETRY}
+    assert rig.tpm(6).pcr_read(3) == bytes(20)
+    os.kill(pid, signal.SIGCONT)
+    assert all(rig.backend.receive(5)[6:10] == bytes(4) for _ in range(32))
+
+
+def test_closed_instance_answers_an_error_and_opens_again(rig):
+    rig.host.vtpmctl("close", 5)
+    with pytest.raises(TpmError) as error:
+        rig.tpm(5).pcr_read(3)
+    assert error.value.result == spec.TPM_FAIL
+    assert not list((rig.host.run_dir / "fifos").glob("*_5.fifo"))
+    rig.host.vtpmctl("open", 5)
+    assert rig.tpm(5).pcr_read(3) == bytes(20)
+
+
+def test_suspended_instance_keeps_its_pcrs_over_a_restart_of_the_manager(rig):
+    value = rig.tpm(5).extend(3, sha1(b"a"))
+    rig.host.vtpmctl("suspend", 5)
+    assert rig.show(5)["state"] == "suspended"
+    rig.process.kill9()
+    rig.host.manager()
+    assert rig.show(5)["state"] == "suspended"
+    rig.host.vtpmctl("open", 5, "--startup", "save")
+    assert rig.tpm(5).pcr_read(3) == value
+    rig.host.vtpmctl("close", 5)
+    assert rig.show(5)["state"] == "closed"
+
+
+def test_clean_stop_leaves_instances_to_the_next_manager(rig):
+    value = rig.tpm(5).extend(3, sha1(b"a"))
+    pid = rig.show(5)["pid"]
+    assert rig.process.terminate_and_wait() == 0
+    rig.host.manager()
+    assert rig.show(5)["pid"] == pid
+    assert rig.tpm(5).pcr_read(3) == value
+
+
+def test_interrupt_closes_everything(rig):
+    rig.process.send_signal(signal.SIGINT)
+    assert rig.process.wait(60) == 0
+    until(lambda: not any(Path(f"/proc/{pid}/cmdline").read_bytes() for pid in rig.host.running()),
+          "no process is left, but for zombies of this one")
+    assert not list((rig.host.run_dir / "instances").glob("[0-9]*"))
+
+
+def test_instance_that_died_while_no_manager_ran_is_started_again(rig):
+    rig.process.kill9()
+    for pid in rig.host.running():
+        if Path(f"/proc/{pid}/cmdline").read_bytes().endswith(b"\0005\0"):
+            os.kill(pid, signal.SIGKILL)
+    process = rig.host.manager()
+    assert rig.tpm(5).pcr_read(3) == bytes(20)
+    assert "instance 5" in process.log() and "PCRs and sessions are lost" in process.log()
+
+
+def test_running_hvm_instance_is_taken_over_and_listens_again_afterwards(host):
+    process = host.manager()
+    host.vtpmctl("define", GUEST, "--id", 7, "--type", "hvm")
+    path = host.run_dir / (manager.VTPM_PATH_CTRL % 7)
+    assert (host.run_dir / "socks" / f"{GUEST}.ctrl").resolve() == path
+    qemu = host.closes(Qemu(path))
+    assert qemu.init() == 0
+    Tpm(qemu).startup()
+    pid = instance_pid(host, 7)
+    process.kill9()
+    host.manager()
+    assert instance_pid(host, 7) == pid
+    assert Tpm(qemu).pcr_read(0) == bytes(20)
+    assert qemu.request(Qemu.SHUTDOWN)[0] == 0
+
+    def listens():
+        return json.loads(host.vtpmctl("show", 7, "--json").stdout)["state"] == "listening"
+    until(listens, "the instance rests")
+    again = host.closes(Qemu(path))
+    assert again.init() == 0
+    assert instance_pid(host, 7) != pid
+
+
+class Impostor:
+    """Speaks in the place of instance 5, whose process is stopped meanwhile."""
+
+    def __init__(self, rig):
+        self.pid = rig.show(5)["pid"]
+        os.kill(self.pid, signal.SIGSTOP)
+        self.fds = [os.open(rig.host.run_dir / (name % 5), os.O_RDWR | os.O_NONBLOCK)
+                    for name in (manager.VTPM_PATH_VTPM_RSP, manager.VTPM_PATH_VTPM_CMD)]
+        self.stream = Stream(*self.fds)
+
+    def request(self, ordinal, parameters=b"", instance=5):
+        self.stream.write(struct.pack(">IHII", instance, manager.VTPM_TAG_REQ,
+                                      10 + len(parameters), ordinal) + parameters)
+        number, tag, size, status = struct.unpack(">IHII", self.stream.read(14))
+        assert (number, tag) == (5, manager.VTPM_TAG_RSP)
+        return status, self.stream.read(size - 10)
+
+    def close(self):
+        for fd in self.fds:
+            os.close(fd)
+
+
+@pytest.fixture
+def impostor(rig):
+    return rig.host.closes(Impostor(rig))
+
+
+def test_instance_acts_on_itself_whatever_number_it_writes(rig, impostor):
+    own = impostor.request(manager.VTPM_ORD_LOADNVM)
+    assert own[0] == 0
+    assert impostor.request(manager.VTPM_ORD_LOADNVM, instance=6) == own
+    generation = rig.show(6)["generation"]
+    assert impostor.request(manager.VTPM_ORD_SAVENVM, b"not a TPM", instance=6)[0] == 0
+    assert impostor.request(manager.VTPM_ORD_LOADNVM) == (0, b"not a TPM")
+    assert rig.show(6)["generation"] == generation
+
+
+@pytest.mark.parametrize("ordinal", [manager.VTPM_ORD_CLOSE, manager.VTPM_ORD_DELETE,
+                                     manager.VTPM_ORD_STATUS, manager.VTPM_ORD_EXECUTE, 0x99])
+def test_privileged_requests_are_not_for_instances(rig, impostor, ordinal):
+    assert impostor.request(ordinal, struct.pack(">I", 6))[0] == manager.VTPM_UNSUPPORTED
+    assert rig.tpm(6).pcr_read(3) == bytes(20)
+
+
+def test_chips_registers_can_be_read_and_nothing_be_done_to_it(impostor):
+    status, response = impostor.request(manager.VTPM_ORD_TPMCOMMAND,
+                                        bytes.fromhex("00c1 0000000e 00000015 00000000"))
+    assert (status, response) == (0, bytes.fromhex("00c4 0000001e 00000000") + bytes(20))
+    for ordinal in ("5b", "5d", "70", "8001", "0d"):  # OwnerClear, ForceClear, DisableForceClear,
+        command = bytes.fromhex("00c1 0000000a" + ordinal.zfill(8))  # PhysicalPresence, TakeOwn...
+        assert impostor.request(manager.VTPM_ORD_TPMCOMMAND, command)[0] == manager.VTPM_FORBIDDEN
+    assert impostor.request(manager.VTPM_ORD_TPMCOMMAND)[0] == manager.VTPM_FORBIDDEN
+
+
+def test_instance_that_sends_nonsense_is_replaced_and_no_other(rig, impostor):
+    impostor.stream.write(b"nonsense, for as long as a header")
+    until(lambda: rig.show(5)["restarts"] == 1, "the instance was restarted")
+    assert rig.tpm(5).pcr_read(3) == bytes(20)
+    assert rig.show(6)["restarts"] == 0
