@@ -4,10 +4,11 @@ import uuid
 
 import pytest
 
-from contract import manager
+from contract import manager, spec
 from host import until
 from machine import Machine, event_log
-from tpm12 import sha1
+from tpm12 import WELL_KNOWN, Tpm, TpmError, pcr_info, pcr_info_long, sha1
+from transport import Qemu
 
 # What a script can use: tcsd that answers, and a TPM command sent to the kernel's device.
 SHELL = r"""
@@ -129,3 +130,60 @@ def test_qemu_migration_carries_the_tpm(host, instance):
     assert "opened: secret after all\n" in moved
     extended = output.partition("extended: ")[2].splitlines()[0]
     assert moved.endswith(f"moved: {extended}\n")
+
+
+def boot(qemu, boot_loader=b"boot loader"):
+    """What a PC's BIOS does with the TPM before an operating system runs."""
+    assert qemu.init() == 0
+    assert qemu.set_locality(0) == 0
+    tpm = Tpm(qemu)
+    tpm.startup()
+    tpm.self_test()
+    for pcr in range(8):
+        tpm.extend(pcr, sha1(bytes([pcr])))
+    for pcr in (8, 9, 10, 11):
+        tpm.extend(pcr, sha1(boot_loader))
+    return tpm
+
+
+def test_bitlocker_seals_its_key_to_the_boot(host, instance):
+    """The sequence of a Windows that cannot run here: owner, key sealed to PCRs, unsealed at boot."""
+    control = instance(7)
+    qemu = Qemu(control)
+    tpm = boot(qemu)
+
+    # The TPM's driver and management console look around.
+    assert tpm.get_capability(spec.TPM_CAP_VERSION_VAL)[2:4] == b"\1\2"
+    assert tpm.get_property(spec.TPM_CAP_PROP_PCR) == 24
+    assert len(tpm.get_capability(spec.TPM_CAP_FLAG, spec.TPM_CAP_FLAG_PERMANENT)) >= 22
+    assert not tpm.has_owner()
+    assert [len(tpm.get_random(16)), len(tpm.get_random(32))] == [16, 32]
+
+    # Ownership with a random secret, SRK with the well-known one; the volume's key is sealed.
+    owner, pin = sha1(tpm.get_random(20)), sha1(b"PIN")
+    tpm.take_ownership(owner)
+    pcrs = {pcr: tpm.pcr_read(pcr) for pcr in (0, 2, 4, 5, 8, 9, 10, 11)}
+    volume_key = tpm.get_random(32)
+    protectors = [tpm.seal(spec.TPM_KH_SRK, WELL_KNOWN, auth, volume_key, info(pcrs))
+                  for auth in (WELL_KNOWN, pin) for info in (pcr_info, pcr_info_long)]
+
+    # Guest reset: QEMU sends INIT again, the boot loader opens the volume.
+    tpm = boot(qemu)
+    for auth, blob in zip((WELL_KNOWN, WELL_KNOWN, pin, pin), protectors):
+        assert tpm.unseal(spec.TPM_KH_SRK, WELL_KNOWN, auth, blob) == volume_key
+    # It then closes the door behind it.
+    tpm.extend(11, sha1(b"separator"))
+    with pytest.raises(TpmError, match="TPM_WRONGPCRVAL"):
+        tpm.unseal(spec.TPM_KH_SRK, WELL_KNOWN, WELL_KNOWN, protectors[0])
+
+    # The machine is switched off, and started with another boot loader, then with the right one.
+    assert qemu.request(qemu.SHUTDOWN)[0] == 0
+    qemu.close()
+    qemu = Qemu(control)
+    with pytest.raises(TpmError, match="TPM_WRONGPCRVAL"):
+        boot(qemu, b"evil maid").unseal(spec.TPM_KH_SRK, WELL_KNOWN, pin, protectors[2])
+    tpm = boot(qemu)
+    assert tpm.unseal(spec.TPM_KH_SRK, WELL_KNOWN, pin, protectors[2]) == volume_key
+    with pytest.raises(TpmError, match="TPM_AUTH2FAIL"):
+        tpm.unseal(spec.TPM_KH_SRK, WELL_KNOWN, sha1(b"guess"), protectors[2])
+    qemu.close()
