@@ -115,7 +115,8 @@ tpm_GetRandom(struct command *c)
 	uint32_t given = wanted < RANDOM_MAX ? wanted : RANDOM_MAX;
 
 	writer_u32(&c->out, given);
-	return tpm_random(c->tpm, writer_reserve(&c->out, given), given);
+	uint8_t *room = writer_reserve(&c->out, given); /* less of it in a transport session */
+	return room ? tpm_random(c->tpm, room, given) : TPM_SIZE;
 }
 
 TPM_RESULT
