@@ -119,29 +119,27 @@ tpm_GetAuditDigest(struct command *c)
 TPM_RESULT
 tpm_GetAuditDigestSigned(struct command *c)
 {
-	static const uint8_t tag_and_fixed[6] = { 0, TPM_TAG_SIGNINFO, 'A', 'D', 'I', 'G' };
 	const struct key *key = c->key[0];
 	struct stclear *s = &c->tpm->stclear;
 	bool closeAudit = reader_u8(&c->in);
 	const uint8_t *antiReplay = reader_view(&c->in, DIGEST_SIZE);
-	uint8_t list[4 * AUDIT_PLACES], ordinalDigest[DIGEST_SIZE], digest[DIGEST_SIZE], size[4];
-	struct writer w = writer_of(list, sizeof(list)), size_w = writer_of(size, sizeof(size));
-	uint8_t counter[16];
-	struct writer counter_w = writer_of(counter, sizeof(counter));
+	uint8_t list[4 * AUDIT_PLACES], ordinalDigest[DIGEST_SIZE], digest[DIGEST_SIZE];
+	uint8_t signed_data[2 * DIGEST_SIZE + 16];
+	struct writer w = writer_of(list, sizeof(list));
+	struct writer data = writer_of(signed_data, sizeof(signed_data));
 
+	if (!key_can_sign(key) || (closeAudit && key->keyUsage != TPM_KEY_IDENTITY))
+		return TPM_INVALID_KEYUSAGE;
 	if (key->parms.sigScheme != TPM_SS_RSASSAPKCS1v15_SHA1 &&
 	    key->parms.sigScheme != TPM_SS_RSASSAPKCS1v15_INFO)
 		return TPM_INAPPROPRIATE_SIG;
-	if (!key_can_sign(key) || (closeAudit && key->keyUsage != TPM_KEY_IDENTITY))
-		return TPM_INVALID_KEYUSAGE;
 	write_audited(c->tpm, 0, &w);
 	crypto_sha1(ordinalDigest, SPANS(SPAN(list, w.len)));
-	write_counter(c->tpm, &counter_w);
-	writer_u32(&size_w, (uint32_t)(counter_w.len + 2 * DIGEST_SIZE));
-	crypto_sha1(digest, SPANS(SPAN(tag_and_fixed, 6), SPAN(antiReplay, DIGEST_SIZE),
-				  SPAN(size, 4), SPAN(s->auditDigest, DIGEST_SIZE),
-				  SPAN(counter, counter_w.len), SPAN(ordinalDigest, DIGEST_SIZE)));
-	writer_bytes(&c->out, counter, counter_w.len);
+	writer_bytes(&data, s->auditDigest, DIGEST_SIZE);
+	write_counter(c->tpm, &data);
+	writer_bytes(&data, ordinalDigest, DIGEST_SIZE);
+	sign_info_digest("ADIG", antiReplay, SPAN(signed_data, data.len), digest);
+	write_counter(c->tpm, &c->out);
 	writer_bytes(&c->out, s->auditDigest, DIGEST_SIZE);
 	writer_bytes(&c->out, ordinalDigest, DIGEST_SIZE);
 	TPM_RESULT rc = key_sign_sha1(key, digest, &c->out);

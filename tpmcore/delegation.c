@@ -185,7 +185,7 @@ create_delegation(struct command *c, uint32_t type, bool increment)
 	uint8_t auth[DIGEST_SIZE];
 
 	marshal_delegate_public(&(struct marshal) { .r = &c->in }, &pub);
-	if (c->in.failed)
+	if (c->in.failed || !locality_selection_valid(pub.pcr.localityAtRelease))
 		return TPM_INVALID_STRUCTURE;
 	const uint8_t *delAuth = reader_view(&c->in, DIGEST_SIZE);
 	struct family *f = family_find(c->tpm, pub.familyID);

@@ -18,16 +18,18 @@ platform_now(const struct tpm *tpm)
 static uint64_t
 time_left(const struct tpm *tpm)
 {
-	uint64_t now = platform_now(tpm), until = tpm->permanent.dictionary.locked_until;
+	const struct dictionary *d = &tpm->permanent.dictionary;
+	/* A moment of before a restart may lie before this clock's zero: only distances count. */
+	int64_t left = (int64_t)(d->locked_until - platform_now(tpm));
 
-	return tpm->permanent.dictionary.failures >= THRESHOLD && until > now ? until - now : 0;
+	return d->failures > THRESHOLD && left > 0 ? (uint64_t)left : 0;
 }
 
 static void
 lock(struct tpm *tpm)
 {
 	struct dictionary *d = &tpm->permanent.dictionary;
-	uint32_t doublings = d->failures - THRESHOLD;
+	uint32_t doublings = d->failures - THRESHOLD - 1;
 
 	if (doublings > DOUBLINGS_MAX)
 		doublings = DOUBLINGS_MAX;
@@ -55,7 +57,7 @@ dictionary_failure(struct tpm *tpm)
 	d->last_failure = now;
 	if (d->failures < UINT32_MAX)
 		d->failures++;
-	if (d->failures >= THRESHOLD)
+	if (d->failures > THRESHOLD)
 		lock(tpm);
 }
 
@@ -66,9 +68,10 @@ tpm_ResetLockValue(struct command *c)
 
 	if (!tpm->permanent.owner_installed)
 		return TPM_NOSRK;
-	/* One guess a boot: or the way out were the attacker's way in. */
-	if (tpm->stclear.disableResetLock)
+	/* One guess a lock: or the way out were the attacker's way in. */
+	if (tpm->stclear.disableResetLock && time_left(tpm) > 0)
 		return TPM_AUTHFAIL;
+	tpm->stclear.disableResetLock = false;
 	TPM_RESULT rc = auth_verify(c, 0, entity_owner(tpm));
 	if (rc) {
 		tpm->stclear.disableResetLock = true;

@@ -7,7 +7,6 @@
 #define NV_RESERVED  0x0f000000u /* bits of an index that must be zero [Part 2, 19.1] */
 #define NV_GPIO_BASE 0x00011600u /* pins that this TPM does not have */
 #define NV_GPIO_LAST 0x000116ffu
-#define LOCALITIES   (TPM_LOC_ZERO | TPM_LOC_ONE | TPM_LOC_TWO | TPM_LOC_THREE | TPM_LOC_FOUR)
 #define NV_PER_OWNER (TPM_NV_PER_OWNERREAD | TPM_NV_PER_OWNERWRITE)
 #define NV_PER_WRITABLE                                                                            \
 	(TPM_NV_PER_OWNERWRITE | TPM_NV_PER_AUTHWRITE | TPM_NV_PER_WRITEDEFINE | TPM_NV_PER_PPWRITE)
@@ -129,12 +128,6 @@ read_public(struct reader *r, struct nv_public *pub)
 	return TPM_INVALID_STRUCTURE;
 }
 
-static bool
-localities_valid(uint8_t localities)
-{
-	return localities != 0 && !(localities & ~LOCALITIES);
-}
-
 /* 4., 5. Who may define: the owner, or before there is one whoever is physically present. */
 static TPM_RESULT
 check_definer(struct command *c, const struct nv_public *pub, const uint8_t *encAuth, uint8_t *auth)
@@ -173,10 +166,10 @@ static TPM_RESULT
 check_definition(const struct tpm *tpm, const struct nv_public *pub)
 {
 	uint32_t attributes = pub->attributes;
-	bool writeLocalities = pub->write.localityAtRelease != LOCALITIES;
+	bool writeLocalities = pub->write.localityAtRelease != TPM_LOC_ALL;
 
-	if (!localities_valid(pub->read.localityAtRelease) ||
-	    !localities_valid(pub->write.localityAtRelease))
+	if (!locality_selection_valid(pub->read.localityAtRelease) ||
+	    !locality_selection_valid(pub->write.localityAtRelease))
 		return TPM_INVALID_STRUCTURE;
 	if (attributes & TPM_NV_PER_OWNERWRITE && attributes & TPM_NV_PER_AUTHWRITE)
 		return TPM_AUTH_CONFLICT;
@@ -247,8 +240,8 @@ find_area(struct tpm *tpm, uint32_t index, struct nv_area *dir)
 		return nv_find(tpm, index);
 	*dir = (struct nv_area) {
 		.pub = { .nvIndex = TPM_NV_INDEX_DIR,
-			 .read.localityAtRelease = LOCALITIES,
-			 .write.localityAtRelease = LOCALITIES,
+			 .read.localityAtRelease = TPM_LOC_ALL,
+			 .write.localityAtRelease = TPM_LOC_ALL,
 			 .attributes = TPM_NV_PER_OWNERWRITE | TPM_NV_PER_WRITEALL,
 			 .dataSize = DIGEST_SIZE },
 		.data = tpm->permanent.authDIR,

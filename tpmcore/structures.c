@@ -103,6 +103,12 @@ pcr_selection_read(struct reader *r, struct pcr_selection *s)
 	return r->failed ? TPM_BAD_PARAM_SIZE : TPM_SUCCESS;
 }
 
+bool
+locality_selection_valid(uint8_t localities)
+{
+	return localities != 0 && !(localities & ~TPM_LOC_ALL);
+}
+
 void
 marshal_pcr_info_short(struct marshal *m, struct pcr_info_short *info)
 {

@@ -42,6 +42,9 @@ bool pcr_selection_empty(const struct pcr_selection *s);
  * maximum. */
 TPM_RESULT pcr_selection_read(struct reader *r, struct pcr_selection *s);
 
+/* locality_selection_valid: at least one locality, and none that does not exist [Part 2, 8.6]. */
+bool locality_selection_valid(uint8_t localities);
+
 /* TPM_PCR_INFO_SHORT [Part 2, 8.5]. */
 struct pcr_info_short {
 	struct pcr_selection selection;

@@ -540,6 +540,7 @@ enum {
 #define TPM_LOC_TWO   (1u << 2)
 #define TPM_LOC_ONE   (1u << 1)
 #define TPM_LOC_ZERO  (1u << 0)
+#define TPM_LOC_ALL   0x1fu
 
 /* TPM_KeyControlOwner [Part 2, 10]. */
 enum {
