@@ -12,7 +12,7 @@ marshal_u8(struct marshal *m, uint8_t *v)
 void
 marshal_bool(struct marshal *m, bool *v)
 {
-	uint8_t byte = *v;
+	uint8_t byte = m->w ? *v : 0;
 
 	marshal_u8(m, &byte);
 	*v = byte != 0;
