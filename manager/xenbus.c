@@ -40,8 +40,8 @@ struct xenbus_device {
 	bool timed_out;
 	bool releasing;
 	bool released;
-	bool suspended;
-	bool dirty; /* to be looked at when all watch events were taken */
+	enum domain_life life; /* the last one before it was gone */
+	bool dirty;            /* to be looked at when all watch events were taken */
 };
 
 struct xenbus {
@@ -70,7 +70,7 @@ xenbus_device_domid(const struct xenbus_device *device)
 bool
 xenbus_device_suspended(const struct xenbus_device *device)
 {
-	return device->suspended;
+	return device->life == DOMAIN_SUSPENDED;
 }
 
 char *
@@ -159,6 +159,17 @@ device_offer(struct xenbus_device *device, enum xenbus_state front)
 	return same;
 }
 
+/* device_domain_gone: also takes note of how its domain is while it is there. */
+static bool
+device_domain_gone(struct xenbus_device *device)
+{
+	enum domain_life life = grants_life(device->bus->grants, device->domid);
+
+	if (life != DOMAIN_GONE)
+		device->life = life;
+	return life == DOMAIN_GONE;
+}
+
 /* device_view: what xenstore and Xen say now. Returns false if the nodes are gone, or those of
  * another device by now. */
 static bool
@@ -177,10 +188,7 @@ device_view(struct xenbus_device *device, struct xenbus_view *view)
 	if (device->releasing && view->online && view->back == XENBUS_INITIALISING)
 		return false;
 
-	enum domain_life life = grants_life(device->bus->grants, device->domid);
-	view->domain_gone = life == DOMAIN_GONE;
-	if (life != DOMAIN_GONE)
-		device->suspended = life == DOMAIN_SUSPENDED;
+	view->domain_gone = device_domain_gone(device);
 
 	if (view->front != XENBUS_INITIALISED && view->front != XENBUS_CONNECTED)
 		device->ring_failed = false;
@@ -395,6 +403,17 @@ mark(struct xenbus *bus, const char *path)
 	return found;
 }
 
+/* mark_gone: some domain has ended or shut down; which one, xenstore does not say. */
+static void
+mark_gone(struct xenbus *bus)
+{
+	struct xenbus_device *device;
+
+	for (device = LIST_FIRST(&bus->devices); device; device = LIST_NEXT(device, link))
+		if (device_domain_gone(device))
+			device->dirty = true;
+}
+
 static void
 look_at_marked(struct xenbus *bus)
 {
@@ -467,8 +486,10 @@ take_watches(struct xenbus *bus)
 		const char *token = event[XS_WATCH_TOKEN];
 		if (strcmp(token, token_devices) == 0)
 			on_node(bus, event[XS_WATCH_PATH]);
+		else if (strcmp(token, token_domains) == 0)
+			mark_gone(bus);
 		else
-			(void)mark(bus, strcmp(token, token_domains) == 0 ? NULL : token);
+			(void)mark(bus, token);
 		free(event);
 	}
 	return -EAGAIN;

@@ -6,6 +6,9 @@ import pytest
 from xenlab import LAB, Dom0
 
 
+UUIDS = [f"0a3c9dbe-5c0f-4d5d-9f28-{n:012}" for n in range(1, 6)]
+
+
 @pytest.fixture(scope="session")
 def lab():
     subprocess.run([LAB, "build"], check=True, timeout=1200)
@@ -14,19 +17,19 @@ def lab():
 def _machine(tpm):
     dom0 = Dom0(tpm)
     try:
-        dom0.start_manager()
+        dom0.up(UUIDS)
         yield dom0
     finally:
         dom0.down()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def dom0(lab):
     """A host with a physical TPM 1.2."""
     yield from _machine("1.2")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def dom0_tpm2(lab):
     """A host with a physical TPM 2.0."""
     yield from _machine("2")
@@ -34,9 +37,8 @@ def dom0_tpm2(lab):
 
 @pytest.fixture
 def uuids():
-    """The same three TPMs for all tests of a host: a new one makes its endorsement key, which takes
-    its time under emulation."""
-    return [f"0a3c9dbe-5c0f-4d5d-9f28-0000000000{n:02}" for n in range(1, 4)]
+    """The TPMs that a host has."""
+    return UUIDS
 
 
 @pytest.fixture

@@ -5,17 +5,17 @@ ZERO = "00" * 20
 
 
 @pytest.fixture
-def owned(dom0, guest):
-    """A guest whose TPM has an owner (well-known secrets) and a running tcsd."""
-    uuid = "0a3c9dbe-5c0f-4d5d-9f28-0000000000ff"
-    dom0.sh(f"vtpmctl delete {uuid}", check=False)
-    one = guest(uuids=[uuid], tools=True).create()
-    one.run("start_tcsd && tpm_takeownership -y -z", timeout=280)
-    return one
+def owned(guest):
+    """Makes a guest whose TPM has an owner (well-known secrets), with a running tcsd."""
+    def make(uuid):
+        one = guest(uuids=[uuid], tools=True).create()
+        one.run("start_tcsd && tpm_takeownership -y -z", timeout=280)
+        return one
+    return make
 
 
-def test_owner_seal_nv_and_quote_last_over_reboot_and_save(owned):
-    one = owned
+def test_owner_seal_nv_and_quote_last_over_reboot_and_save(owned, uuids):
+    one = owned(uuids[3])
     assert "VTPM" in one.run("tpm_version")
     assert "Public Endorsement Key" in one.run("tpm_getpubek -z")
     one.run("tpm_nvdefine -i 0x1001 -s 16 -p 'OWNERWRITE|OWNERREAD' -y --owner-well-known")
@@ -47,8 +47,8 @@ def test_owner_seal_nv_and_quote_last_over_reboot_and_save(owned):
     assert "sixteen-bytes-in" in one.run("tpm_nvread -i 0x1001 -z -f /tmp/out; cat /tmp/out")
 
 
-def test_quote_is_verified(owned):
-    one = owned
+def test_quote_is_verified(owned, uuids):
+    one = owned(uuids[4])
     one.run("cd /tmp && tpm_mkuuid uuid && tpm_mkaik -z blob pub && tpm_loadkey blob uuid",
             timeout=280)
     one.run("cd /tmp && echo -n 20-bytes-of-a-nonce. >nonce && tpm_getpcrhash uuid hash values 10"

@@ -4,7 +4,13 @@ import pathlib
 import shlex
 import shutil
 import subprocess
+import sys
+import tempfile
 import textwrap
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "system"))
+
+from host import Host  # noqa: E402
 
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -19,18 +25,43 @@ class Failed(AssertionError):
 
 
 class Dom0:
-    """A booted machine. The manager is started by start_manager."""
+    """A booted machine with a manager that knows the TPMs uuids."""
 
     def __init__(self, tpm):
+        self.tpm = tpm
         self.run = BUILD / "xen" / f"run-{tpm}"
         self.share = self.run / "share"
         self.env = os.environ | {"XENLAB_RUN": str(self.run)}
-        subprocess.run([LAB, "up", "--tpm", tpm], env=self.env, check=True, timeout=300)
+
+    def up(self, uuids):
+        with tempfile.TemporaryDirectory() as made:
+            with Host() as host:
+                chip = self._make_tpms(host, self.tpm, uuids)
+                shutil.copytree(chip, f"{made}/chip")
+                shutil.copytree(host.state_dir, f"{made}/state")
+            subprocess.run([LAB, "up", "--tpm", self.tpm, "--tpm-state", f"{made}/chip"],
+                           env=self.env, check=True, timeout=600)
+            shutil.copytree(f"{made}/state", self.share / "state")
         for program in PROGRAMS:
             shutil.copy(BUILD / program, self.share)
         shutil.copytree(ROOT / "hotplug", self.share / "hotplug")
         self.sh("mkdir -p /etc/xen/scripts /var/vtpm && cp hotplug/* /etc/xen/scripts &&"
-                f" cp {' '.join(PROGRAMS)} /usr/local/sbin")
+                f" cp {' '.join(PROGRAMS)} /usr/local/sbin && cp -r state/* /var/vtpm")
+        self.start_manager()
+
+    @staticmethod
+    def _make_tpms(host, tpm, uuids):
+        """Makes the TPMs on this machine, with the chip that dom0 will have: endorsement keys take
+        minutes under emulation. Returns the chip's folder."""
+        chip = host.swtpm(tpm2=tpm == "2")
+        manager = host.manager("--tpm", f"socket:{chip.address}")
+        for uuid in uuids:
+            host.vtpmctl("define", uuid)
+            host.vtpmctl("open", uuid)
+            host.vtpmctl("close", uuid)
+        manager.terminate_and_wait()
+        chip.terminate_and_wait()
+        return host.path("swtpm.dir")
 
     def sh(self, command, check=True, timeout=300):
         """Runs a script in dom0; its output without the white space around it."""
