@@ -159,18 +159,22 @@ queue_flush(struct instance *instance)
 	struct command *adopted = instance->adopted;
 
 	instance->adopted = NULL;
-	if (adopted && adopted != instance->first)
+	if (adopted && !adopted->done)
 		command_free(adopted);
 	while (instance->first)
 		command_refuse(dequeue(instance), VTPM_FAIL, TPM_FAIL);
 }
 
-/* The answer to an adopted command came before its front-end, if there is one, asked again. */
+/*
+ * The answer to an adopted command came before its front-end, if there is one, asked again. Until
+ * here it is on its way through the loop and nobody else may free it; done tells.
+ */
 static void
 adopted_done(struct command *command, void *ctx)
 {
 	struct instance *instance = instance_find(ctx, command->instance);
 
+	command->done = NULL;
 	if (!instance || instance->adopted != command)
 		command_free(command);
 }
@@ -223,7 +227,9 @@ claim_adopted(struct instance *instance, struct command *command)
 		memcpy(command->response, adopted->response, adopted->response_len);
 		command_finish(command, adopted->status);
 	}
-	command_free(adopted);
+	/* One that is on its way back is freed by adopted_done. */
+	if (waiting || !adopted->done)
+		command_free(adopted);
 	return same;
 }
 
