@@ -73,13 +73,15 @@ def test_instance_gets_a_clean_environment_and_its_own_descriptors_only(rig):
     assert foreign == []
 
 
-def test_instance_that_hangs_is_killed_and_its_command_answered_by_the_next(host):
-    rig = Rig(host, "--answer-seconds", 2)
+def test_instance_that_hangs_is_killed_and_its_command_answered_by_the_next(rig):
+    # Making a TPM takes long on a busy machine: only a manager that finds one is impatient.
+    rig.process.kill9()
+    process = rig.host.manager("--answer-seconds", 2)
     value = rig.tpm(5).extend(3, sha1(b"a"))
     os.kill(rig.show(5)["pid"], signal.SIGSTOP)
     assert rig.tpm(5).extend(3, sha1(b"b")) == sha1(value, sha1(b"b"))
     assert rig.show(5)["restarts"] == 1
-    assert "does not answer" in rig.process.log()
+    assert "does not answer" in process.log()
 
 
 @pytest.mark.parametrize("program, reason", [("/bin/false", "exit status 1"),
