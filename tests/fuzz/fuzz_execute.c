@@ -43,13 +43,26 @@ lead_key_handle(struct tpm *tpm, uint8_t *at)
 		put_u32(at, tpm->keys[handle % MAX_KEYS].handle);
 }
 
+/* The session of authorization i: one that speaks for what the command is about. */
 static void
-lead_session_handle(struct tpm *tpm, uint8_t *at)
+lead_session_handle(struct tpm *tpm, const struct ordinal *row, unsigned i, const uint8_t *cmd,
+		    uint8_t *at)
 {
+	struct session *osap = &tpm->stany.sessions[WORLD_OSAP];
+	const struct key *key = key_find(tpm, get_u32(cmd + TPM_HEADER_SIZE), NULL);
 	uint32_t handle = get_u32(at);
 
-	if (!session_find(tpm, handle))
+	if (row->auths[i] == AUTH_TRANSPORT) {
+		put_u32(at, tpm->stany.transports[0].handle);
+	} else if (row->attributes & INSERTS_AUTH && i == 0) {
+		struct entity e =
+		    row->auths[0] == AUTH_KEY && key ? entity_key(key) : entity_owner(tpm);
+		osap->entityType = e.type;
+		memcpy(osap->entityId, e.id, DIGEST_SIZE);
+		put_u32(at, osap->handle);
+	} else if (!session_find(tpm, handle)) {
 		put_u32(at, tpm->stany.sessions[handle % MAX_SESSIONS].handle);
+	}
 }
 
 static void
@@ -62,9 +75,10 @@ put_right(struct tpm *tpm, uint8_t *cmd, size_t len)
 	for (size_t i = 0; row && i < 2 && TPM_HEADER_SIZE + 4 * i + 4 <= len; i++)
 		if (row->handles[i] == HANDLE_KEY)
 			lead_key_handle(tpm, cmd + TPM_HEADER_SIZE + 4 * i);
-	for (size_t n = 1; n <= (size_t)(cmd[1] - 0xc1) && n <= 2; n++)
-		if (len >= TPM_HEADER_SIZE + n * TRAILER)
-			lead_session_handle(tpm, cmd + len - n * TRAILER);
+	unsigned count = (unsigned)(cmd[1] - 0xc1) <= 2 ? (unsigned)(cmd[1] - 0xc1) : 0;
+	for (unsigned i = 0; row && i < count; i++)
+		if (len >= TPM_HEADER_SIZE + 4 + count * TRAILER)
+			lead_session_handle(tpm, row, i, cmd, cmd + len - (count - i) * TRAILER);
 }
 
 static void

@@ -7,6 +7,9 @@
 
 #include "tpmcore/core.h"
 
+/* Place of an OSAP session in the TPM's table. */
+enum { WORLD_OSAP = 4 };
+
 /* The hardware around the TPM, to be set by the target. */
 struct world {
 	bool physical_presence;
