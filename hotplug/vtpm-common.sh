@@ -52,6 +52,7 @@ vtpm_add() {
 	uuid=$(xenstore_read uuid)
 	[ -n "$uuid" ] || fatal "the device has no uuid; give it one in the domain's configuration:" \
 		"vtpm = [ 'backend=Domain-0,uuid=UUID' ]"
+	xenstore-rm "$XENBUS_PATH/hotplug-error" 2>/dev/null || true
 	known=$(vtpmdb_instance "$uuid")
 	preferred=$(xenstore_read pref_instance)
 	[ -z "$known" ] || preferred=
@@ -63,11 +64,8 @@ vtpm_add() {
 	release_lock
 
 	if [ "$(xenstore_read resume)" = True ]; then
-		error=$(vtpm_resume "$instance" 2>&1) || {
-			log "instance $instance cannot go on where it was suspended ($error);" \
-				"it starts anew"
-			error=$(vtpm_start "$instance" 2>&1)
-		} || fatal "instance $instance of vTPM $uuid does not start: $error"
+		error=$(vtpm_resume "$instance" 2>&1) ||
+			fatal "instance $instance of vTPM $uuid does not resume: $error"
 	else
 		error=$(vtpm_start "$instance" 2>&1) ||
 			fatal "instance $instance of vTPM $uuid does not start: $error"

@@ -8,11 +8,15 @@
 #include <vtpm/log.h>
 
 enum {
+	/* A migrated domain's TPM may be handed over after the domain is: commands wait for it. */
+	RESUME_TRIES = 60,
+	RESUME_SECONDS = 2,
 	RELEASE_SECONDS = 4, /* for the script; libxl waits 10 in all for the device to close */
 	ENV_TEXT_MAX = NODE_PATH_MAX + 32,
 };
 
 static void device_start(struct xen_device *device);
+static void device_attach(struct xen_device *device);
 
 /* device_say: writes one node and hotplug-status. */
 static void
@@ -36,6 +40,30 @@ device_fail(struct xen_device *device, const char *why)
 	if (device->held.present)
 		ring_fail(device->ring, TPM_FAIL);
 	device->held.present = false;
+}
+
+/* device_refused: the instance could not be opened; perhaps not yet. */
+static void
+device_refused(struct xen_device *device, const char *why)
+{
+	struct timeval delay = { .tv_sec = RESUME_SECONDS };
+
+	if (!device->restored || device->tries == RESUME_TRIES) {
+		device_fail(device, why);
+		return;
+	}
+	if (device->tries++ == 0)
+		log_info("%s: domain %u was restored and waits for its TPM: %s", device->path,
+			 device->domid, why);
+	evtimer_add(device->retry_timer, &delay);
+}
+
+static void
+on_retry(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	device_attach(arg);
 }
 
 static void
@@ -149,7 +177,7 @@ on_manager_attached(void *ctx, int error, uint32_t instance, const char *why)
 	if (device->life == DEVICE_DETACHED)
 		return;
 	if (error) {
-		device_fail(device, why);
+		device_refused(device, why);
 		return;
 	}
 	snprintf(number, sizeof(number), "%u", instance);
@@ -168,10 +196,11 @@ on_script_added(void *ctx, bool ok)
 	if (ok && instance > 0)
 		device_attached(device, instance);
 	else if (why)
-		device_fail(device, why);
+		device_refused(device, why);
 	else
-		device_fail(device, ok ? "the hotplug script has written no instance"
-				       : "the hotplug script failed, the manager's log says how");
+		device_refused(device,
+			       ok ? "the hotplug script has written no instance"
+				  : "the hotplug script failed, the manager's log says how");
 	free(why);
 }
 
@@ -272,40 +301,59 @@ device_adopted(struct xen_device *device)
 }
 
 static void
-device_start(struct xen_device *device)
+device_attach(struct xen_device *device)
 {
 	struct xen_backend *xen = device->xen;
-	struct node resume[] = { { "resume", "True" } };
 
-	if (device_adopted(device) || !device_may_start(device))
-		return;
-	device->life = DEVICE_ATTACHING;
-	bool restored = grants_restored(xen->grants, device->domid);
-	if (restored)
-		(void)xenbus_device_write(device->node, resume, 1);
 	if (xen->hotplug) {
 		device->script = device_run(device, "add", on_script_added);
 		if (!device->script)
 			device_fail(device, "the manager is out of memory");
 		return;
 	}
-	int error =
-	    backend_attach(xen->backend, device->uuid, restored, on_manager_attached, device);
+	int error = backend_attach(xen->backend, device->uuid, device->restored,
+				   on_manager_attached, device);
 	device->reporting = error == 0;
 	if (error)
 		device_fail(device, strerror(-error));
+}
+
+static void
+device_start(struct xen_device *device)
+{
+	struct node resume[] = { { "resume", "True" } };
+
+	if (device_adopted(device) || !device_may_start(device))
+		return;
+	device->life = DEVICE_ATTACHING;
+	device->restored = grants_restored(device->xen->grants, device->domid);
+	if (device->restored)
+		(void)xenbus_device_write(device->node, resume, 1);
+	device_attach(device);
+}
+
+static void
+timers_free(struct xen_device *device)
+{
+	if (device->release_timer)
+		event_free(device->release_timer);
+	if (device->retry_timer)
+		event_free(device->retry_timer);
 }
 
 static void *
 on_added(void *ctx, struct xenbus_device *node)
 {
 	struct xen_backend *xen = ctx;
+	struct event_base *base = backend_base(xen->backend);
 	struct xen_device *device = calloc(1, sizeof(*device));
 
 	if (!device)
 		return NULL;
-	device->release_timer = evtimer_new(backend_base(xen->backend), on_release_timeout, device);
-	if (!device->release_timer) {
+	device->release_timer = evtimer_new(base, on_release_timeout, device);
+	device->retry_timer = evtimer_new(base, on_retry, device);
+	if (!device->release_timer || !device->retry_timer) {
+		timers_free(device);
 		free(device);
 		return NULL;
 	}
@@ -335,6 +383,7 @@ device_detach(struct xen_device *device)
 	struct xen_device *other;
 
 	device->life = DEVICE_DETACHED;
+	evtimer_del(device->retry_timer);
 	if (life != DEVICE_ATTACHED && life != DEVICE_ATTACHING)
 		return true;
 	if (xen->hotplug) {
@@ -387,7 +436,7 @@ xen_device_free(struct xen_device *device)
 {
 	if (device->script)
 		hotplug_forget(device->script);
-	event_free(device->release_timer);
+	timers_free(device);
 	TAILQ_REMOVE(&device->xen->devices, device, link);
 	free(device);
 }

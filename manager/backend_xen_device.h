@@ -46,6 +46,9 @@ struct xen_device {
 	uint32_t instance;
 	bool suspended;
 	bool reporting; /* backend_attach has yet to report */
+	bool restored;  /* the domain was restored, or is migrating to this host */
+	unsigned tries; /* to find the TPM of such a domain ready */
+	struct event *retry_timer;
 	struct hotplug_run *script;
 	struct event *release_timer;
 	struct ring *ring;

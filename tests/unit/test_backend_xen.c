@@ -327,6 +327,23 @@ START_TEST(domain_that_is_restored_resumes_its_tpm)
 }
 END_TEST
 
+START_TEST(domain_that_is_restored_waits_for_its_tpm)
+{
+	char path[sizeof(dir) + 16];
+
+	snprintf(path, sizeof(path), "%s/restored.5", dir);
+	fclose(fopen(path, "w"));
+	front_put(&front, 0, command, sizeof(command));
+	connect_driver();
+	last_attached(last_attached_ctx, -EIO, 0, "not yet here");
+	ck_assert(node_is(5, "hotplug-status", ""));
+	ck_assert_uint_eq(front.page->state, RING_SUBMIT);
+	UNTIL(attaches == 2);
+	last_attached(last_attached_ctx, 0, 42, "");
+	ck_assert_uint_eq(submits, 1);
+}
+END_TEST
+
 START_TEST(device_that_goes_while_it_is_attached_closes_the_instance)
 {
 	connect_driver();
@@ -439,6 +456,7 @@ main(void)
 		detach_closes_the_instance,
 		domain_that_is_saved_has_its_volatile_state_kept,
 		domain_that_is_restored_resumes_its_tpm,
+		domain_that_is_restored_waits_for_its_tpm,
 		device_that_goes_while_it_is_attached_closes_the_instance,
 		uuid_of_a_running_domain_is_refused_to_another,
 		uuid_of_a_suspended_domain_waits_for_it_to_go,
