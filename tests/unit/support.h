@@ -165,6 +165,9 @@ void write_key_template(struct writer *w, const struct key_template *t);
 EVP_PKEY *test_key_public(const struct blob *key);
 EVP_PKEY *test_pubkey_public(const struct blob *pubkey);
 
+/* test_srk_public: that of the SRK, by the owner's leave. */
+EVP_PKEY *test_srk_public(struct tpm *tpm);
+
 TPM_RESULT test_startup(struct tpm *tpm, uint16_t type);
 /* test_read_pubek: TPM_PUBKEY; its checksum must be right. */
 TPM_RESULT test_read_pubek(struct tpm *tpm, struct blob *pubkey);

@@ -87,6 +87,19 @@ test_pubkey_public(const struct blob *pubkey)
 	return key;
 }
 
+EVP_PKEY *
+test_srk_public(struct tpm *tpm)
+{
+	struct test_session s;
+	struct blob pubkey;
+	struct call c;
+
+	call_begin_oiap(&c, &s, tpm, TPM_ORD_OwnerReadInternalPub, owner_auth);
+	writer_u32(&c.params, TPM_KH_SRK);
+	ck_assert_uint_eq(call_run_all(&c, &pubkey), TPM_SUCCESS);
+	return test_pubkey_public(&pubkey);
+}
+
 static void
 take(struct reader *r, size_t len, struct blob *out)
 {
