@@ -373,7 +373,14 @@ load_key(struct command *c)
 TPM_RESULT
 tpm_LoadKey(struct command *c)
 {
-	return load_key(c);
+	TPM_RESULT rc = load_key(c);
+
+	/* Unlike TPM_LoadKey2, its response authorization covers the handle. */
+	if (rc == TPM_SUCCESS && !c->out.failed) {
+		command_out_digest(c, SPAN(c->out.buf, c->out.len), c->out_digest);
+		c->has_out_digest = true;
+	}
+	return rc;
 }
 
 TPM_RESULT

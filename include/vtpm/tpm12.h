@@ -474,7 +474,7 @@ enum {
 enum {
 	TPM_AUTH_NEVER = 0x0,
 	TPM_AUTH_ALWAYS = 0x1,
-	TPM_AUTH_PRIV_USE_ONLY = 0x11,
+	TPM_AUTH_PRIV_USE_ONLY = 0x3,
 };
 
 /* keyFlags [Part 2, 5.10]. */

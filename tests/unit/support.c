@@ -280,7 +280,7 @@ static void
 params_digest(uint8_t *digest, const uint32_t *numbers, size_t count, const void *params,
 	      size_t len)
 {
-	uint8_t buf[TPM_BUFFER_SIZE + 8];
+	uint8_t buf[TPM_BUFFER_SIZE + 12];
 	struct writer w = writer_of(buf, sizeof(buf));
 
 	for (size_t i = 0; i < count; i++)
@@ -379,8 +379,9 @@ call_run(struct call *c)
 	ck_assert_uint_ge(r.left, trailer);
 	c->out = reader_of(r.pos, r.left - trailer);
 	reader_view(&r, c->out.left);
-	params_digest(digest, (const uint32_t[]) { TPM_SUCCESS, c->ordinal }, 2, c->out.pos,
-		      c->out.left);
+	/* TPM_LoadKey alone hashes its handle, TPM_LoadKey2 came to mend that. */
+	params_digest(digest, (const uint32_t[]) { TPM_SUCCESS, c->ordinal, c->handle },
+		      c->ordinal == TPM_ORD_LoadKey ? 3 : 2, c->out.pos, c->out.left);
 	for (unsigned i = 0; i < c->session_count; i++)
 		check_session(c->sessions[i], digest, &r);
 	ck_assert(reader_done(&r));
