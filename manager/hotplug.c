@@ -147,9 +147,9 @@ run_begin(struct hotplug_run *run)
 	pid_t pid = run_spawn(run);
 	if (pid < 0)
 		return pid;
-	int error =
-	    process_adopt(&run->process, pid, process_start_time(pid), base, on_exited, run);
+	int error = process_watch(&run->process, pid, base, on_exited, run);
 	if (error) {
+		process_leave(&run->process);
 		kill(-pid, SIGKILL);
 		waitpid(pid, NULL, 0);
 		return error;

@@ -208,9 +208,9 @@ on_exit_event(evutil_socket_t fd, short what, void *arg)
 	exited(ctx, status);
 }
 
-static int
-watch(struct process *process, pid_t pid, struct event_base *base,
-      void (*exited)(void *ctx, int status), void *ctx)
+int
+process_watch(struct process *process, pid_t pid, struct event_base *base,
+	      void (*exited)(void *ctx, int status), void *ctx)
 {
 	process->pid = pid;
 	process->start_time = process_start_time(pid);
@@ -239,7 +239,7 @@ process_start(struct process *process, const struct process_plan *plan, struct e
 	if (rc == 0) {
 		child_prepare(&child);
 		pid_t pid = start_child(&child);
-		rc = pid > 0 ? watch(process, pid, base, exited, ctx) : pid;
+		rc = pid > 0 ? process_watch(process, pid, base, exited, ctx) : pid;
 		if (pid > 0 && rc < 0) {
 			kill(pid, SIGKILL);
 			waitpid(pid, NULL, 0);
@@ -254,7 +254,7 @@ int
 process_adopt(struct process *process, pid_t pid, uint64_t start_time, struct event_base *base,
 	      void (*exited)(void *ctx, int status), void *ctx)
 {
-	int rc = watch(process, pid, base, exited, ctx);
+	int rc = process_watch(process, pid, base, exited, ctx);
 	struct pollfd ended = { .fd = process->pidfd, .events = POLLIN };
 
 	/* One that has ended, but that its parent has not waited for, is gone, too. */

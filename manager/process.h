@@ -50,6 +50,10 @@ struct process {
 int process_start(struct process *process, const struct process_plan *plan, struct event_base *base,
 		  void (*exited)(void *ctx, int status), void *ctx);
 
+/* process_watch: watches a child that was started by other means. Returns 0 or a negative errno. */
+int process_watch(struct process *process, pid_t pid, struct event_base *base,
+		  void (*exited)(void *ctx, int status), void *ctx);
+
 /*
  * process_adopt: watches a process that an earlier manager started. -ESRCH if it is gone or another
  * one has its pid by now. The hash is left to the caller.
