@@ -95,6 +95,7 @@ store_open(struct store **out, const char *dir)
 	pthread_mutex_init(&store->lock, NULL);
 	pthread_cond_init(&store->wake, NULL);
 	pthread_cond_init(&store->finished, NULL);
+	boot_identify(store);
 	store->dir = strdup(dir);
 	int error = store->dir ? open_folder(store) : -ENOMEM;
 	if (error == 0) {
@@ -114,6 +115,7 @@ static void
 forget_content(struct store *store)
 {
 	table_clear(store);
+	images_clear(store);
 	crypt_free(store->host, store->host_len);
 	store->host = NULL;
 	store->host_len = 0;
@@ -122,12 +124,26 @@ forget_content(struct store *store)
 	explicit_bzero(store->log_key, sizeof(store->log_key));
 }
 
+/* At rest the folder is in its plainest form: the log empty, every file flushed. */
+static void
+fold_log(struct store *store)
+{
+	int error = log_snapshot(store);
+
+	if (error < 0)
+		log_warning("%s/VTPM.log could not be folded into VTPM: %s; nothing is lost, the "
+			    "next start reads both",
+			    store->dir, strerror(-error));
+}
+
 void
 store_close(struct store *store)
 {
 	if (!store)
 		return;
 	commit_stop(store);
+	if (store->unlocked && store->log.len > 0)
+		fold_log(store);
 	log_close(store);
 	forget_content(store);
 	free(store->vtpm);
@@ -216,6 +232,7 @@ check_instances(struct store *store)
 		    "concerned",
 		    instance->id, why, instance->id, instance->id);
 	}
+	images_check(store);
 	if (store->removed && !table_find(store, store->removed))
 		nvm_unlink(store, store->removed);
 	nvm_walk(store, true, warn_strange, store);

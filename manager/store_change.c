@@ -97,8 +97,10 @@ write_generation(struct store *store, struct change *change)
 	instance->generation++;
 	instance->saved = (uint64_t)time(NULL);
 	instance->refused = false;
-	change->fd = nvm_write(store, &change->entry, change->data, change->len);
-	return change->fd < 0 ? change->fd : 0;
+	change->entry.unflushed = true;
+	change->entry.suspect = false;
+	return nvm_write(store, &change->entry, change->data, change->len, &change->image,
+			 &change->image_len);
 }
 
 static int
@@ -202,8 +204,8 @@ static const struct {
 } kinds[] = {
 	[CHANGE_DEFINE] = { "defined", false, RECORD_ENTRY, prepare_define, NULL },
 	[CHANGE_UPDATE] = { "changed", true, RECORD_ENTRY, prepare_update, NULL },
-	[CHANGE_NVM] = { "saved", true, RECORD_ENTRY, prepare_nvm, settle_nvm },
-	[CHANGE_RECOVER] = { "recovered", false, RECORD_ENTRY, prepare_recover, settle_nvm },
+	[CHANGE_NVM] = { "saved", true, RECORD_NVM, prepare_nvm, settle_nvm },
+	[CHANGE_RECOVER] = { "recovered", false, RECORD_NVM, prepare_recover, settle_nvm },
 	[CHANGE_DELETE] = { "deleted", false, RECORD_REMOVE, prepare_delete, settle_delete },
 	[CHANGE_HOST] = { "changed", false, RECORD_HOST, prepare_host, NULL },
 	[CHANGE_SEAL] = { "resealed", false, RECORD_NONE, prepare_seal, NULL },
@@ -217,11 +219,13 @@ change_record(const struct change *change, struct writer *w)
 	if (record == RECORD_NONE)
 		return;
 	writer_u8(w, record);
-	if (record == RECORD_ENTRY)
+	if (record == RECORD_ENTRY || record == RECORD_NVM)
 		entry_write(w, &change->entry);
+	if (record == RECORD_NVM)
+		writer_sized(w, change->image, change->image_len);
 	else if (record == RECORD_REMOVE)
 		writer_u32(w, change->id);
-	else
+	else if (record == RECORD_HOST)
 		writer_sized(w, change->data, change->len);
 }
 
@@ -233,6 +237,7 @@ change_apply(struct store *store, struct change *change)
 
 	switch (kinds[change->kind].record) {
 	case RECORD_ENTRY:
+	case RECORD_NVM:
 		table_put(store, &change->entry);
 		break;
 	case RECORD_REMOVE:
@@ -253,7 +258,6 @@ change_apply(struct store *store, struct change *change)
 int
 change_prepare(struct store *store, struct change *change)
 {
-	change->fd = -1;
 	change->error = kinds[change->kind].prepare(store, change);
 	return change->error;
 }
@@ -299,5 +303,6 @@ change_free(struct change *change)
 	if (!change)
 		return;
 	crypt_free(change->data, change->len);
+	free(change->image);
 	crypt_free(change, sizeof(*change));
 }

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <vtpm/log.h>
 
@@ -28,38 +27,22 @@ way_out(int error)
 	}
 }
 
-/* Flushes the NVM files of a batch, then their names. */
-static void
-batch_flush_files(struct store *store, struct change *batch)
+/* Room for the records of a batch. */
+static size_t
+batch_size(const struct change *batch)
 {
-	int error = 0;
-	bool any = false;
+	size_t size = 0;
 
-	for (struct change *c = batch; c; c = c->next) {
-		if (c->error || c->fd < 0)
-			continue;
-		any = true;
-		if (fsync(c->fd) < 0)
-			c->error = -errno;
-	}
-	if (any && fsync(store->dir_fd) < 0)
-		error = -errno;
-	for (struct change *c = batch; c; c = c->next) {
-		if (c->fd < 0)
-			continue;
-		close(c->fd);
-		if (c->error == 0)
-			c->error = error;
-		if (c->error)
-			nvm_discard(store, &c->entry);
-	}
+	for (const struct change *c = batch; c; c = c->next)
+		size += STORE_ENTRY_MAX + 16 + (c->image ? c->image_len : c->len);
+	return size;
 }
 
 /* Puts all changes of a batch that are still good into one frame of the log. */
 static void
 batch_record(struct store *store, struct change *batch)
 {
-	size_t size = STORE_BATCH_MAX * (STORE_ENTRY_MAX + 1) + STORE_HOST_MAX;
+	size_t size = batch_size(batch);
 	uint8_t *records = malloc(size);
 	struct writer w = writer_of(records, records ? size : 0);
 	bool doubtful = false;
@@ -72,7 +55,7 @@ batch_record(struct store *store, struct change *batch)
 	if (error == 0 && w.len > 0)
 		error = w.failed ? -EMSGSIZE : log_append(store, records, w.len, &doubtful);
 	for (struct change *c = batch; error < 0 && c; c = c->next) {
-		if (c->error == 0 && c->fd >= 0 && !doubtful)
+		if (c->error == 0 && c->image && !doubtful)
 			nvm_discard(store, &c->entry);
 		if (c->error == 0)
 			c->error = error;
@@ -101,7 +84,6 @@ batch_commit(struct store *store, struct change *batch)
 {
 	for (struct change *c = batch; c; c = c->next)
 		change_prepare(store, c);
-	batch_flush_files(store, batch);
 	batch_record(store, batch);
 
 	pthread_mutex_lock(&store->lock);
@@ -139,12 +121,14 @@ batch_take(struct store *store)
 {
 	struct change *batch = NULL;
 	struct change **end = &batch;
+	size_t bytes = 0;
 
 	for (unsigned n = 0; store->first && n < STORE_BATCH_MAX; n++) {
 		struct change *change = store->first;
 		bool shared = change_is_shared(change);
 
-		if (n > 0 && (!shared || batch_has(batch, change->id)))
+		bytes += change->len;
+		if (n > 0 && (!shared || bytes > STORE_BATCH_BYTES || batch_has(batch, change->id)))
 			break;
 		store->first = change->next;
 		change->next = NULL;

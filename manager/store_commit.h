@@ -23,7 +23,8 @@ struct change {
 	struct entry entry; /* what is wanted, then what is recorded */
 	uint8_t *data;      /* NVM, host record or seal */
 	size_t len;
-	int fd; /* of the NVM file while it is not flushed */
+	uint8_t *image; /* the NVM file, for the log */
+	size_t image_len;
 	int error;
 	bool finished;                      /* for commit_wait */
 	void (*done)(void *ctx, int error); /* NULL: somebody waits */

@@ -21,9 +21,10 @@ enum {
 	STORE_ENTRY_MAX = 1024, /* bytes of an entry, serialised */
 	STORE_SEAL_MAX = 64 * 1024,
 	STORE_HOST_MAX = 64 * 1024,
-	STORE_BATCH_MAX = 64,           /* changes that share a flush */
-	STORE_LOG_COMPACT = 256 * 1024, /* a longer log is folded into VTPM */
-	STORE_WHY_MAX = 256,            /* text that says why a file is refused */
+	STORE_BATCH_MAX = 256,        /* changes that share a flush */
+	STORE_BATCH_BYTES = 4 << 20,  /* and bytes of NVM; one change may be longer */
+	STORE_LOG_COMPACT = 16 << 20, /* a longer log is folded into VTPM */
+	STORE_WHY_MAX = 256,          /* text that says why a file is refused */
 };
 
 /* An instance as the store knows it. */
@@ -31,6 +32,10 @@ struct entry {
 	struct store_instance instance;
 	uint8_t key[STORE_KEY_SIZE]; /* of its NVM file */
 	uint8_t tag[CRYPT_TAG_SIZE]; /* GCM tag of its present NVM file: names that very file */
+
+	/* Of this process; the committer's own. */
+	bool unflushed; /* the log still vouches for the file */
+	bool suspect;   /* flushing the file failed: it has to be written again */
 };
 
 /* VTPM.log, open for appending. Only the committer uses it once the store is unlocked. */
@@ -41,6 +46,16 @@ struct store_log {
 	uint8_t chain[CRYPT_TAG_SIZE]; /* tag of that frame, or of VTPM */
 	bool broken;                   /* VTPM must be written anew before the next frame */
 };
+
+/* An NVM file that only the log has, since its flush had not come when the power failed. */
+struct image {
+	struct image *next;
+	uint32_t id;
+	size_t len;
+	uint8_t data[];
+};
+
+enum { STORE_BOOT_SIZE = 16 };
 
 struct change;
 
@@ -57,6 +72,8 @@ struct store {
 	uint8_t table_key[STORE_KEY_SIZE];
 	uint8_t log_key[STORE_KEY_SIZE];
 	struct store_log log;
+	uint8_t boot[STORE_BOOT_SIZE]; /* tells one boot of the host from another */
+	bool rebooted;                 /* since VTPM was written */
 
 	pthread_mutex_t lock;  /* for what follows */
 	struct entry *entries; /* sorted by number */
@@ -66,6 +83,7 @@ struct store {
 	size_t seal_len;
 	uint8_t *host;
 	size_t host_len;
+	struct image *images;
 	uint64_t changes;
 
 	pthread_t committer;
@@ -83,6 +101,7 @@ enum store_record {
 	RECORD_ENTRY,  /* an entry, new or changed */
 	RECORD_REMOVE, /* number of an entry that is gone */
 	RECORD_HOST,   /* the host record */
+	RECORD_NVM,    /* an entry and its new NVM file */
 };
 
 /* store_table.c */
@@ -121,21 +140,30 @@ void log_close(struct store *store);
 /* store_nvm.c */
 
 /*
- * nvm_write: writes the NVM file of entry's generation under its temporary name, not yet flushed,
- * sets entry->tag and digest and returns the open descriptor, or a negative errno.
+ * nvm_write: composes the NVM file of entry's generation, sets entry->tag and digest, and writes it
+ * under its temporary name, not flushed. *image, to be freed by the caller, gets the file's bytes.
  */
-int nvm_write(struct store *store, struct entry *entry, const uint8_t *data, size_t len);
+int nvm_write(struct store *store, struct entry *entry, const uint8_t *data, size_t len,
+	      uint8_t **image, size_t *image_len);
 /* nvm_settle: gives the temporary file of entry's generation its final name. */
 int nvm_settle(struct store *store, const struct entry *entry);
 void nvm_discard(struct store *store, const struct entry *entry);
 void nvm_unlink(struct store *store, uint32_t id);
 bool nvm_exists(struct store *store, uint32_t id);
 /*
- * nvm_read: the NVM of entry, from its file or from the temporary one that a crash left. data may
- * be NULL (check only). -EUCLEAN: why says what is wrong with the file.
+ * nvm_read: the NVM of entry: from its file, from the temporary one that a crash left, or from what
+ * the log had. data may be NULL (check only). -EUCLEAN: why says what is wrong with the file.
  */
 int nvm_read(struct store *store, const struct entry *entry, uint8_t **data, size_t *len,
 	     char why[STORE_WHY_MAX]);
+/* nvm_is_on_disk: whether it can be read without what the log had. */
+bool nvm_is_on_disk(struct store *store, const struct entry *entry);
+/*
+ * nvm_flush: flushes the file of entry, under whichever name it is; not the folder. -EUCLEAN if
+ * there is none. nvm_rewrite: replaces it by len bytes (NULL: by what it has), flushed.
+ */
+int nvm_flush(struct store *store, const struct entry *entry);
+int nvm_rewrite(struct store *store, const struct entry *entry, const uint8_t *file, size_t len);
 /*
  * nvm_read_any: for store_recover: the content of whatever file there is under entry's key, and the
  * generation that it was.
@@ -149,5 +177,23 @@ int nvm_read_any(struct store *store, const struct entry *entry, uint8_t **data,
  */
 void nvm_walk(struct store *store, bool clear_up, void (*strange)(void *ctx, const char *name),
 	      void *ctx);
+
+/* store_flush.c */
+
+/* boot_identify: fills in store->boot. */
+void boot_identify(struct store *store);
+/*
+ * image_put: keeps a copy of an NVM file, instead of an older one; before the committer starts.
+ * image_copy: a copy of it that the caller frees; NULL if there is none. image_drop: forgets it.
+ */
+int image_put(struct store *store, uint32_t id, const uint8_t *data, size_t len);
+uint8_t *image_copy(struct store *store, uint32_t id, size_t *len);
+void image_drop(struct store *store, uint32_t id);
+void images_clear(struct store *store);
+/* images_check: forgets those that are on disk, and tells of the others. */
+void images_check(struct store *store);
+/* flush_files: makes every NVM file durable that only the log vouches for, so that the log may be
+ * emptied. */
+int flush_files(struct store *store);
 
 #endif

@@ -14,8 +14,8 @@
 enum {
 	FRAME_HEADER = 4 + 8 + CRYPT_NONCE_SIZE, /* length, sequence, nonce */
 	FRAME_OVERHEAD = FRAME_HEADER + CRYPT_TAG_SIZE,
-	VTPM_FILE_MAX = 64 * 1024 * 1024,
-	LOG_FILE_MAX = 64 * 1024 * 1024,
+	VTPM_FILE_MAX = 64 << 20,
+	LOG_FILE_MAX = 64 << 20,
 };
 
 static const uint8_t vtpm_magic[8] = { 'v', 'T', 'P', 'M', '-', 'm', 'g', 'r' };
@@ -95,11 +95,13 @@ table_parse(struct store *store, const uint8_t *plain, size_t len)
 {
 	struct reader r = reader_of(plain, len);
 	struct reader host = reader_sized(&r);
+	const uint8_t *boot = reader_view(&r, STORE_BOOT_SIZE);
 	uint32_t count = reader_u32(&r);
 
 	if (r.failed || count > STORE_INSTANCES_MAX ||
 	    bytes_replace(&store->host, &store->host_len, host.pos, host.left) < 0)
 		return false;
+	store->rebooted = memcmp(boot, store->boot, STORE_BOOT_SIZE) != 0;
 	for (uint32_t i = 0; i < count; i++) {
 		struct entry entry;
 		bool ok = entry_read(&r, &entry) && table_put(store, &entry) == 0;
@@ -141,22 +143,42 @@ table_open(struct store *store)
 	return error;
 }
 
+/* An entry, with its new NVM file if has_file. */
+static bool
+entry_apply(struct store *store, struct reader *r, bool has_file)
+{
+	struct entry entry;
+	bool ok = entry_read(r, &entry);
+	const struct entry *old = ok ? table_find(store, entry.instance.id) : NULL;
+
+	entry.unflushed = has_file || (old && old->unflushed);
+	ok = ok && table_put(store, &entry) == 0;
+	if (ok && has_file) {
+		struct reader file = reader_sized(r);
+
+		/* Files reach the disk some time after the log does, but every reader before the
+		 * next boot: until then a wrong one was not left by a power cut. */
+		ok = !file.failed && (!store->rebooted || image_put(store, entry.instance.id,
+								    file.pos, file.left) == 0);
+	}
+	explicit_bzero(&entry, sizeof(entry));
+	return ok;
+}
+
 static bool
 record_apply(struct store *store, struct reader *r)
 {
 	uint8_t kind = reader_u8(r);
 	struct reader body;
-	struct entry entry;
-	bool ok;
 
 	switch (kind) {
 	case RECORD_ENTRY:
-		ok = entry_read(r, &entry) && table_put(store, &entry) == 0;
-		explicit_bzero(&entry, sizeof(entry));
-		return ok;
+	case RECORD_NVM:
+		return entry_apply(store, r, kind == RECORD_NVM);
 	case RECORD_REMOVE:
 		store->removed = reader_u32(r);
 		table_remove(store, store->removed);
+		image_drop(store, store->removed);
 		return !r->failed;
 	case RECORD_HOST:
 		body = reader_sized(r);
@@ -282,7 +304,7 @@ log_replay(struct store *store)
 static int
 vtpm_compose(struct store *store, uint8_t **out, size_t *out_len, uint8_t *tag)
 {
-	size_t plain_size = 8 + store->host_len + store->count * STORE_ENTRY_MAX;
+	size_t plain_size = 64 + store->host_len + store->count * STORE_ENTRY_MAX;
 	size_t size = 64 + store->seal_len + plain_size + CRYPT_TAG_SIZE;
 	uint8_t nonce[CRYPT_NONCE_SIZE];
 	uint8_t *plain = malloc(plain_size);
@@ -294,6 +316,7 @@ vtpm_compose(struct store *store, uint8_t **out, size_t *out_len, uint8_t *tag)
 	if (!plain || !buf)
 		goto out;
 	writer_sized(&table, store->host, store->host_len);
+	writer_bytes(&table, store->boot, STORE_BOOT_SIZE);
 	writer_u32(&table, (uint32_t)store->count);
 	for (size_t i = 0; i < store->count; i++)
 		entry_write(&table, &store->entries[i]);
@@ -348,11 +371,14 @@ log_snapshot(struct store *store)
 	size_t len;
 	char path[PATH_MAX];
 
-	path_in(store, "VTPM", path, sizeof(path));
-	store->log.broken = true;
-	int error = vtpm_compose(store, &data, &len, tag);
+	int error = flush_files(store);
 	if (error < 0)
 		return error;
+	path_in(store, "VTPM", path, sizeof(path));
+	error = vtpm_compose(store, &data, &len, tag);
+	if (error < 0)
+		return error;
+	store->log.broken = true;
 	error = file_write_durable(path, data, len, 0600);
 	free(data);
 	if (error == 0) {
@@ -413,7 +439,8 @@ int
 log_append(struct store *store, const uint8_t *records, size_t len, bool *doubtful)
 {
 	size_t frame_len = FRAME_OVERHEAD + len;
-	int error = store->log.broken ? log_snapshot(store) : 0;
+	bool full = store->log.len + (off_t)frame_len > LOG_FILE_MAX;
+	int error = store->log.broken || full ? log_snapshot(store) : 0;
 
 	*doubtful = false;
 	if (error < 0)

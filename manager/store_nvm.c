@@ -55,38 +55,42 @@ nvm_compose(struct entry *entry, const uint8_t *data, size_t len, uint8_t *file)
 	return error;
 }
 
+/* Writes a file of that name; returns its descriptor, not flushed, or an error. */
+static int
+write_file(struct store *store, const char *name, const uint8_t *data, size_t len)
+{
+	int fd = openat(store->dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+			0600);
+
+	if (fd < 0)
+		return -errno;
+	int error = file_write_all(fd, data, len);
+	if (error == 0)
+		return fd;
+	close(fd);
+	unlinkat(store->dir_fd, name, 0);
+	return error;
+}
+
 int
-nvm_write(struct store *store, struct entry *entry, const uint8_t *data, size_t len)
+nvm_write(struct store *store, struct entry *entry, const uint8_t *data, size_t len,
+	  uint8_t **image, size_t *image_len)
 {
 	char name[NVM_NAME_MAX];
-	size_t size = NVM_OVERHEAD + len;
-	uint8_t *file = malloc(size);
-	int fd = -1;
-	int error = -ENOMEM;
 
-	if (!file)
-		return error;
-	error = nvm_compose(entry, data, len, file);
+	*image_len = NVM_OVERHEAD + len;
+	*image = malloc(*image_len);
+	if (!*image)
+		return -ENOMEM;
+	int error = nvm_compose(entry, data, len, *image);
 	if (error < 0)
-		goto out;
+		return error;
 	nvm_name(name, entry->instance.id, entry->instance.generation);
-	fd = openat(store->dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-		    0600);
-	if (fd < 0) {
-		error = -errno;
-		goto out;
-	}
-	error = file_write_all(fd, file, size);
-	if (error == 0) {
-		/* Begins to write back now, so that the flushes of a batch cost about one. */
-		sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
-	} else {
-		close(fd);
-		nvm_discard(store, entry);
-	}
-out:
-	free(file);
-	return error < 0 ? error : fd;
+	int fd = write_file(store, name, *image, *image_len);
+	if (fd < 0)
+		return fd;
+	close(fd);
+	return 0;
 }
 
 int
@@ -132,10 +136,9 @@ nvm_exists(struct store *store, uint32_t id)
 	return faccessat(store->dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
 }
 
-/* The parts of an NVM file; the views point into data. */
+/* The parts of an NVM file; the views point into what was parsed. */
 struct nvm_file {
-	uint8_t *data;
-	size_t len;
+	const uint8_t *header; /* what is authenticated in clear */
 	uint32_t id;
 	const uint8_t *uuid;
 	uint64_t generation;
@@ -146,30 +149,38 @@ struct nvm_file {
 
 #define REFUSE(why, ...) (snprintf(why, STORE_WHY_MAX, __VA_ARGS__), -EUCLEAN)
 
-/* Reads the file called name and takes it apart; file->data is to be freed whatever is returned. */
+/* Reads the file called name, to be freed by the caller. */
 static int
-nvm_parse(struct store *store, const char *name, struct nvm_file *file, char why[STORE_WHY_MAX])
+read_file(struct store *store, const char *name, uint8_t **data, size_t *len,
+	  char why[STORE_WHY_MAX])
 {
 	char path[PATH_MAX];
 
-	*file = (struct nvm_file) { 0 };
 	snprintf(path, sizeof(path), "%s/%s", store->dir, name);
-	int error = file_read(path, STORE_NVM_MAX + NVM_OVERHEAD, &file->data, &file->len);
+	int error = file_read(path, STORE_NVM_MAX + NVM_OVERHEAD, data, len);
 	if (error == -ENOENT)
 		return REFUSE(why, "%s is missing", name);
 	if (error == -EFBIG || error == -EINVAL)
 		return REFUSE(why, "%s is not a file of this manager", name);
-	if (error < 0) {
+	if (error < 0)
 		snprintf(why, STORE_WHY_MAX, "%s cannot be read: %s", name, strerror(-error));
-		return error;
-	}
-	struct reader r = reader_of(file->data, file->len);
+	return error;
+}
+
+/* Takes the content of the file called name apart. */
+static int
+nvm_parse(const char *name, const uint8_t *data, size_t len, struct nvm_file *file,
+	  char why[STORE_WHY_MAX])
+{
+	struct reader r = reader_of(data, len);
 	const uint8_t *magic = reader_view(&r, sizeof(nvm_magic));
 	uint32_t version = reader_u32(&r);
+
 	if (r.failed || memcmp(magic, nvm_magic, sizeof(nvm_magic)) != 0)
 		return REFUSE(why, "%s is cut or not a file of this manager", name);
 	if (version != STORE_VERSION)
 		return REFUSE(why, "%s was written by another version (format %u)", name, version);
+	file->header = data;
 	file->id = reader_u32(&r);
 	file->uuid = reader_view(&r, STORE_UUID_SIZE);
 	file->generation = reader_u64(&r);
@@ -191,7 +202,7 @@ nvm_decrypt(const struct entry *entry, const char *name, const struct nvm_file *
 
 	if (!plain)
 		return -ENOMEM;
-	int error = crypt_open(entry->key, file->nonce, CRYPT_PARTS({ file->data, NVM_HEADER }),
+	int error = crypt_open(entry->key, file->nonce, CRYPT_PARTS({ file->header, NVM_HEADER }),
 			       reader_view(&sealed, size), size, plain, file->tag);
 	if (error < 0) {
 		free(plain);
@@ -202,35 +213,75 @@ nvm_decrypt(const struct entry *entry, const char *name, const struct nvm_file *
 	return 0;
 }
 
-/* Reads one file and compares it with what the table says. */
+/* Compares a file with what the table says and decrypts it. */
+static int
+nvm_check(const struct entry *entry, const char *name, const uint8_t *bytes, size_t size,
+	  uint8_t **data, size_t *len, char why[STORE_WHY_MAX])
+{
+	const struct store_instance *instance = &entry->instance;
+	struct nvm_file file;
+	int error = nvm_parse(name, bytes, size, &file, why);
+
+	if (error < 0)
+		return error;
+	if (file.id != instance->id)
+		return REFUSE(why, "%s is the file of instance %u", name, file.id);
+	if (memcmp(file.uuid, instance->uuid, STORE_UUID_SIZE) != 0)
+		return REFUSE(why, "%s is of an earlier instance with this number", name);
+	if (file.generation < instance->generation)
+		return REFUSE(why, "%s is old: save %" PRIu64 ", but %" PRIu64 " was the last",
+			      name, file.generation, instance->generation);
+	if (file.generation > instance->generation)
+		return REFUSE(why,
+			      "%s is save %" PRIu64 ", newer than VTPM and VTPM.log know (%" PRIu64
+			      "): one of those is old",
+			      name, file.generation, instance->generation);
+	if (memcmp(file.tag, entry->tag, CRYPT_TAG_SIZE) != 0)
+		return REFUSE(why, "%s was edited, or is not the one saved last", name);
+	return nvm_decrypt(entry, name, &file, data, len, why);
+}
+
 static int
 nvm_read_file(struct store *store, const struct entry *entry, const char *name, uint8_t **data,
 	      size_t *len, char why[STORE_WHY_MAX])
 {
-	const struct store_instance *instance = &entry->instance;
-	struct nvm_file file;
-	int error = nvm_parse(store, name, &file, why);
+	uint8_t *bytes = NULL;
+	size_t size = 0;
+	int error = read_file(store, name, &bytes, &size, why);
 
-	if (error < 0)
-		goto out;
-	if (file.id != instance->id)
-		error = REFUSE(why, "%s is the file of instance %u", name, file.id);
-	else if (memcmp(file.uuid, instance->uuid, STORE_UUID_SIZE) != 0)
-		error = REFUSE(why, "%s is of an earlier instance with this number", name);
-	else if (file.generation < instance->generation)
-		error = REFUSE(why, "%s is old: save %" PRIu64 ", but %" PRIu64 " was the last",
-			       name, file.generation, instance->generation);
-	else if (file.generation > instance->generation)
-		error = REFUSE(why,
-			       "%s is save %" PRIu64 ", newer than VTPM and VTPM.log know (%" PRIu64
-			       "): one of those is old",
-			       name, file.generation, instance->generation);
-	else if (memcmp(file.tag, entry->tag, CRYPT_TAG_SIZE) != 0)
-		error = REFUSE(why, "%s was edited, or is not the one saved last", name);
-	else
-		error = nvm_decrypt(entry, name, &file, data, len, why);
-out:
-	free(file.data);
+	if (error == 0)
+		error = nvm_check(entry, name, bytes, size, data, len, why);
+	free(bytes);
+	return error;
+}
+
+/*
+ * Reads the file of entry under its name or, as a crash after the record became durable leaves it,
+ * under its temporary one. name gets the one that is good, why says what is wrong with the former.
+ */
+static int
+nvm_read_disk(struct store *store, const struct entry *entry, char name[NVM_NAME_MAX],
+	      uint8_t **data, size_t *len, char why[STORE_WHY_MAX])
+{
+	char ignored[STORE_WHY_MAX];
+
+	nvm_name(name, entry->instance.id, 0);
+	int error = nvm_read_file(store, entry, name, data, len, why);
+	if (error == 0)
+		return 0;
+	nvm_name(name, entry->instance.id, entry->instance.generation);
+	return nvm_read_file(store, entry, name, data, len, ignored) == 0 ? 0 : error;
+}
+
+static int
+nvm_read_image(struct store *store, const struct entry *entry, uint8_t **data, size_t *len)
+{
+	char ignored[STORE_WHY_MAX];
+	size_t size = 0;
+	uint8_t *bytes = image_copy(store, entry->instance.id, &size);
+	int error = bytes ? nvm_check(entry, "", bytes, size, data, len, ignored) : -ENOENT;
+
+	free(bytes);
 	return error;
 }
 
@@ -239,26 +290,20 @@ nvm_read(struct store *store, const struct entry *entry, uint8_t **data, size_t 
 	 char why[STORE_WHY_MAX])
 {
 	char name[NVM_NAME_MAX];
-	char temporary[NVM_NAME_MAX];
-	char ignored[STORE_WHY_MAX];
 	uint8_t *plain = NULL;
 	size_t size = 0;
 
 	why[0] = '\0';
 	nvm_name(name, entry->instance.id, 0);
-	if (entry->instance.generation == 0) {
-		if (nvm_exists(store, entry->instance.id))
-			return REFUSE(why,
-				      "%s is there, but VTPM and VTPM.log know of no save: "
-				      "one of those is old",
-				      name);
-	} else {
-		int error = nvm_read_file(store, entry, name, &plain, &size, why);
+	if (entry->instance.generation == 0 && nvm_exists(store, entry->instance.id))
+		return REFUSE(why,
+			      "%s is there, but VTPM and VTPM.log know of no save: one of those is "
+			      "old",
+			      name);
+	if (entry->instance.generation > 0) {
+		int error = nvm_read_disk(store, entry, name, &plain, &size, why);
 
-		/* A crash after the record became durable leaves the file under its temporary
-		 * name. */
-		nvm_name(temporary, entry->instance.id, entry->instance.generation);
-		if (error < 0 && nvm_read_file(store, entry, temporary, &plain, &size, ignored) < 0)
+		if (error < 0 && nvm_read_image(store, entry, &plain, &size) < 0)
 			return error;
 	}
 	if (data) {
@@ -270,44 +315,107 @@ nvm_read(struct store *store, const struct entry *entry, uint8_t **data, size_t 
 	return 0;
 }
 
+/* Which file of entry is good. */
+static int
+nvm_good_name(struct store *store, const struct entry *entry, char name[NVM_NAME_MAX])
+{
+	char why[STORE_WHY_MAX];
+	uint8_t *plain = NULL;
+	size_t size = 0;
+	int error = nvm_read_disk(store, entry, name, &plain, &size, why);
+
+	crypt_free(plain, size);
+	return error;
+}
+
+bool
+nvm_is_on_disk(struct store *store, const struct entry *entry)
+{
+	char name[NVM_NAME_MAX];
+
+	return nvm_good_name(store, entry, name) == 0;
+}
+
+int
+nvm_flush(struct store *store, const struct entry *entry)
+{
+	char name[NVM_NAME_MAX];
+	int error = nvm_good_name(store, entry, name);
+
+	if (error < 0)
+		return error;
+	int fd = openat(store->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 || fsync(fd) < 0)
+		error = -errno;
+	if (fd >= 0)
+		close(fd);
+	return error;
+}
+
+int
+nvm_rewrite(struct store *store, const struct entry *entry, const uint8_t *file, size_t len)
+{
+	char name[NVM_NAME_MAX];
+	char why[STORE_WHY_MAX];
+	uint8_t *present = NULL;
+	int error = 0;
+
+	if (!file) {
+		error = nvm_good_name(store, entry, name);
+		if (error == 0)
+			error = read_file(store, name, &present, &len, why);
+		file = present;
+	}
+	if (error == 0) {
+		nvm_name(name, entry->instance.id, entry->instance.generation);
+		int fd = write_file(store, name, file, len);
+		if (fd < 0 || fsync(fd) < 0)
+			error = fd < 0 ? fd : -errno;
+		if (fd >= 0)
+			close(fd);
+	}
+	free(present);
+	return error < 0 ? error : nvm_settle(store, entry);
+}
+
 int
 nvm_read_any(struct store *store, const struct entry *entry, uint8_t **data, size_t *len,
 	     uint64_t *generation, char why[STORE_WHY_MAX])
 {
 	char name[NVM_NAME_MAX];
 	struct nvm_file file;
+	uint8_t *bytes = NULL;
+	size_t size = 0;
 
 	nvm_name(name, entry->instance.id, 0);
-	int error = nvm_parse(store, name, &file, why);
+	int error = read_file(store, name, &bytes, &size, why);
 	if (error == 0)
+		error = nvm_parse(name, bytes, size, &file, why);
+	if (error == 0) {
+		*generation = file.generation;
 		error = nvm_decrypt(entry, name, &file, data, len, why);
-	*generation = file.generation;
-	free(file.data);
+	}
+	free(bytes);
 	return error;
 }
 
 /*
- * What a crash left of a save: finished if the save is on record, removed if the file that is on
+ * What a crash left of a save: finished if it is the one on record, removed if the file that is on
  * record is there. Beside a refused file everything stays as it is.
  */
 static void
-temporary_clear_up(struct store *store, const struct entry *entry, const char *name,
-		   uint64_t generation)
+temporary_clear_up(struct store *store, const struct entry *entry, const char *name)
 {
-	char main_name[NVM_NAME_MAX];
-	char why[STORE_WHY_MAX];
-	uint8_t *data = NULL;
-	size_t len = 0;
+	char good[NVM_NAME_MAX];
 
 	if (entry->instance.refused)
 		return;
-	nvm_name(main_name, entry->instance.id, 0);
-	if (entry->instance.generation == 0 ||
-	    nvm_read_file(store, entry, main_name, &data, &len, why) == 0)
-		unlinkat(store->dir_fd, name, 0);
-	else if (entry->instance.generation == generation)
+	if (entry->instance.generation > 0 && nvm_good_name(store, entry, good) < 0)
+		return; /* the log has it */
+	if (entry->instance.generation > 0 && strcmp(good, name) == 0)
 		nvm_settle(store, entry);
-	crypt_free(data, len);
+	else
+		unlinkat(store->dir_fd, name, 0);
 }
 
 /* Takes "vtpm_dm_N.data" or "vtpm_dm_N.data.G" apart; without G, generation is 0. */
@@ -347,7 +455,7 @@ nvm_walk(struct store *store, bool clear_up, void (*strange)(void *ctx, const ch
 		if (!entry)
 			strange(ctx, file->d_name);
 		else if (clear_up && generation > 0)
-			temporary_clear_up(store, entry, file->d_name, generation);
+			temporary_clear_up(store, entry, file->d_name);
 	}
 	closedir(dir);
 }

@@ -72,6 +72,8 @@ static unsigned first_count;
 static ino_t inodes[FILES_MAX];
 static unsigned inode_count;
 
+static unsigned boot;
+
 static int fail_at = -1;
 static int fail_error;
 static bool fail_lasting;
@@ -175,8 +177,21 @@ watched_file(int fd, struct stat *st)
 }
 
 static int
+open_boot_id(void)
+{
+	int fd = (int)syscall(SYS_memfd_create, "boot_id", 0);
+
+	ck_assert_int_ge(fd, 0);
+	dprintf(fd, "boot %u\n", boot);
+	lseek(fd, 0, SEEK_SET);
+	return fd;
+}
+
+static int
 do_open(int dirfd, const char *path, int flags, mode_t mode)
 {
+	if (boot > 0 && strcmp(path, "/proc/sys/kernel/random/boot_id") == 0)
+		return open_boot_id();
 	const char *name = watched_name(dirfd, path);
 	bool writing = (flags & O_ACCMODE) != O_RDONLY;
 	struct stat st;
@@ -392,6 +407,12 @@ void
 disk_unwatch(void)
 {
 	watching = false;
+}
+
+void
+disk_boot(unsigned n)
+{
+	boot = n;
 }
 
 void

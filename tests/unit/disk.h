@@ -17,6 +17,12 @@
 void disk_watch(const char *folder);
 void disk_unwatch(void);
 
+/*
+ * disk_boot: from now on the kernel seems to be in its n-th boot (boot_id of /proc), n > 0; 0: as
+ * it is.
+ */
+void disk_boot(unsigned n);
+
 /* disk_mark: notes that somebody was just told "it is durable". */
 void disk_mark(void);
 

@@ -12,7 +12,7 @@
 
 #include "manager/crypt.h"
 
-enum { FILE_MAX = 16 * 1024 * 1024 };
+enum { FILE_MAX = 64 << 20 };
 
 void
 folder_make(char folder[FOLDER_NAME_MAX])
@@ -68,6 +68,29 @@ folder_copy(const char *folder, const char *from, const char *to)
 	ck_assert_uint_eq(fwrite(data, 1, len, file), len);
 	fclose(file);
 	free(data);
+}
+
+void
+folder_copy_all(const char *from, const char *to)
+{
+	struct dirent **files;
+	int count = scandir(from, &files, NULL, NULL);
+
+	for (int i = 0; i < count; i++) {
+		uint8_t *data;
+		size_t len;
+
+		if (file_read(folder_path(from, files[i]->d_name), FILE_MAX, &data, &len) == 0) {
+			FILE *file = fopen(folder_path(to, files[i]->d_name), "wb");
+
+			ck_assert_ptr_nonnull(file);
+			ck_assert_uint_eq(fwrite(data, 1, len, file), len);
+			fclose(file);
+			free(data);
+		}
+		free(files[i]);
+	}
+	free(files);
 }
 
 void

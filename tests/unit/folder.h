@@ -17,6 +17,7 @@ void folder_empty(const char *folder);
 const char *folder_path(const char *folder, const char *name);
 
 void folder_copy(const char *folder, const char *from, const char *to);
+void folder_copy_all(const char *from, const char *to); /* between folders */
 void folder_rename(const char *folder, const char *from, const char *to);
 
 /* folder_digest: a text that tells names and contents of all files; to be freed by the caller. */

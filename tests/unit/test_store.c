@@ -13,6 +13,7 @@
 #include <vtpm/manager.h>
 
 #include "manager/store.h"
+#include "tests/unit/disk.h"
 #include "tests/unit/folder.h"
 #include "tests/unit/suite.h"
 
@@ -59,6 +60,52 @@ assert_refused_untouched(int error)
 	ck_assert_str_eq(before, after);
 	free(before);
 	free(after);
+}
+
+static size_t
+size_of(const char *name)
+{
+	struct stat st;
+
+	ck_assert_int_eq(stat(folder_path(folder, name), &st), 0);
+	return (size_t)st.st_size;
+}
+
+/* Changes one byte of a file. */
+static void
+flip(const char *name, size_t at)
+{
+	int fd = open(folder_path(folder, name), O_RDWR);
+	uint8_t byte;
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(pread(fd, &byte, 1, (off_t)at), 1);
+	byte ^= 1;
+	ck_assert_int_eq(pwrite(fd, &byte, 1, (off_t)at), 1);
+	close(fd);
+}
+
+/* What kill -9 of the manager leaves: the files as they are, without store_close. */
+static void
+die_and_close(void)
+{
+	char left[FOLDER_NAME_MAX];
+
+	folder_make(left);
+	folder_copy_all(folder, left);
+	store_close(store);
+	folder_empty(folder);
+	folder_copy_all(left, folder);
+	folder_remove(left);
+	store = NULL;
+}
+
+static void
+die_and_reopen(void)
+{
+	die_and_close();
+	ck_assert_int_eq(store_open(&store, folder), 0);
+	ck_assert_int_eq(store_unlock(store, key), 0);
 }
 
 static uint32_t
@@ -149,17 +196,21 @@ END_TEST
 START_TEST(a_log_longer_than_its_limit_is_folded_into_the_table)
 {
 	uint32_t id = define(1);
-	char nvm[32];
-	struct stat st;
+	uint8_t *nvm = calloc(1, STORE_NVM_MAX);
+	uint8_t *data;
+	size_t len;
 
-	for (int i = 0; i < 1500; i++) {
-		snprintf(nvm, sizeof(nvm), "state %d", i);
-		save(id, nvm);
+	for (uint8_t i = 0; i < 20; i++) {
+		nvm[0] = i;
+		ck_assert_int_eq(store_save_nvm_wait(store, id, nvm, STORE_NVM_MAX), 0);
 	}
-	ck_assert_int_eq(stat(folder_path(folder, "VTPM.log"), &st), 0);
-	ck_assert_int_lt(st.st_size, 300 * 1024);
-	reopen();
-	assert_nvm(id, "state 1499");
+	ck_assert_uint_lt(size_of("VTPM.log"), 17 << 20);
+	die_and_reopen();
+	ck_assert_int_eq(store_load_nvm(store, id, &data, &len), 0);
+	ck_assert_uint_eq(len, STORE_NVM_MAX);
+	ck_assert_uint_eq(data[0], 19);
+	free(data);
+	free(nvm);
 }
 END_TEST
 
@@ -287,6 +338,40 @@ START_TEST(a_file_put_back_from_yesterday_is_refused_and_others_run)
 }
 END_TEST
 
+START_TEST(a_file_put_back_from_yesterday_is_refused_after_kill_9_too)
+{
+	uint32_t id = define(1);
+
+	save(id, "yesterday");
+	folder_copy(folder, file_of(id), "yesterday");
+	save(id, "today");
+	die_and_reopen();
+	assert_nvm(id, "today");
+	save(id, "later today");
+	folder_rename(folder, "yesterday", file_of(id));
+	die_and_reopen();
+	assert_refused(id);
+}
+END_TEST
+
+START_TEST(a_file_that_a_power_cut_left_behind_is_restored_from_the_log)
+{
+	uint32_t id = define(1);
+
+	disk_boot(1);
+	reopen();
+	save(id, "yesterday");
+	folder_copy(folder, file_of(id), "yesterday");
+	save(id, "today");
+	folder_rename(folder, "yesterday", file_of(id));
+	disk_boot(2);
+	die_and_reopen();
+	assert_nvm(id, "today");
+	reopen();
+	assert_nvm(id, "today");
+}
+END_TEST
+
 START_TEST(swapped_files_are_refused)
 {
 	uint32_t a = define(1);
@@ -304,29 +389,6 @@ START_TEST(swapped_files_are_refused)
 	assert_refused(b);
 }
 END_TEST
-
-/* Changes one byte of a file. */
-static void
-flip(const char *name, size_t at)
-{
-	int fd = open(folder_path(folder, name), O_RDWR);
-	uint8_t byte;
-
-	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(pread(fd, &byte, 1, (off_t)at), 1);
-	byte ^= 1;
-	ck_assert_int_eq(pwrite(fd, &byte, 1, (off_t)at), 1);
-	close(fd);
-}
-
-static size_t
-size_of(const char *name)
-{
-	struct stat st;
-
-	ck_assert_int_eq(stat(folder_path(folder, name), &st), 0);
-	return (size_t)st.st_size;
-}
 
 START_TEST(a_file_with_any_byte_changed_is_refused)
 {
@@ -404,6 +466,7 @@ START_TEST(a_log_damaged_before_its_end_is_refused_and_nothing_touched)
 	save(id, "nvm");
 	size_t first = size_of("VTPM.log");
 	save(id, "more");
+	die_and_close();
 	flip("VTPM.log", first - 3);
 	assert_refused_untouched(-EUCLEAN);
 }
@@ -420,9 +483,12 @@ START_TEST(a_change_torn_at_the_end_of_the_log_does_not_count)
 	instance.fence = 5;
 	ck_assert_int_eq(store_update(store, &instance), 0);
 	size_t torn = size_of("VTPM.log");
+	die_and_close();
+	folder_copy(folder, "VTPM", "table");
 	folder_copy(folder, "VTPM.log", "whole");
 	for (size_t len = good; len < torn; len += 7) {
 		store_close(store);
+		folder_copy(folder, "table", "VTPM");
 		folder_copy(folder, "whole", "VTPM.log");
 		ck_assert_int_eq(truncate(folder_path(folder, "VTPM.log"), (off_t)len), 0);
 		ck_assert_int_eq(store_open(&store, folder), 0);
@@ -443,7 +509,7 @@ START_TEST(a_log_put_back_from_yesterday_makes_the_newer_files_refused)
 	folder_copy(folder, "VTPM.log", "yesterday");
 	save(a, "newer");
 	save(b, "first");
-	store_close(store);
+	die_and_close();
 	folder_rename(folder, "yesterday", "VTPM.log");
 	ck_assert_int_eq(store_open(&store, folder), 0);
 	ck_assert_int_eq(store_unlock(store, key), 0);
@@ -476,6 +542,7 @@ START_TEST(a_folder_without_its_table_is_not_taken_for_a_new_one)
 	uint32_t id = define(1);
 
 	save(id, "nvm");
+	die_and_close();
 	unlink(folder_path(folder, "VTPM"));
 	assert_refused_untouched(-EUCLEAN);
 	unlink(folder_path(folder, "VTPM.log"));
@@ -495,6 +562,23 @@ START_TEST(a_second_manager_on_the_folder_is_refused)
 	int status;
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert_int_eq(status, 0);
+}
+END_TEST
+
+START_TEST(a_file_lost_while_the_manager_runs_concerns_no_other_instance)
+{
+	uint32_t a = define(1);
+	uint32_t b = define(2);
+
+	save(a, "a");
+	save(b, "b");
+	unlink(folder_path(folder, file_of(a)));
+	/* Has the log folded. */
+	ck_assert_int_eq(store_set_seal(store, (const uint8_t *)"seal", 4), 0);
+	save(b, "newer");
+	reopen();
+	assert_refused(a);
+	assert_nvm(b, "newer");
 }
 END_TEST
 
@@ -646,6 +730,8 @@ main(void)
 		a_deleted_instance_is_gone_with_its_file,
 		the_hosts_record_and_the_seal_survive,
 		a_file_put_back_from_yesterday_is_refused_and_others_run,
+		a_file_put_back_from_yesterday_is_refused_after_kill_9_too,
+		a_file_that_a_power_cut_left_behind_is_restored_from_the_log,
 		swapped_files_are_refused,
 		a_file_with_any_byte_changed_is_refused,
 		a_cut_lengthened_or_missing_file_is_refused,
@@ -658,6 +744,7 @@ main(void)
 		a_newer_format_is_refused_and_nothing_touched,
 		a_folder_without_its_table_is_not_taken_for_a_new_one,
 		a_second_manager_on_the_folder_is_refused,
+		a_file_lost_while_the_manager_runs_concerns_no_other_instance,
 		an_operator_can_accept_an_old_file,
 		an_edited_file_cannot_be_recovered,
 		verify_names_what_is_bad_and_takes_back_what_is_good_again,
