@@ -38,10 +38,10 @@ _vtpmctl() {
 	if [[ -z $command ]]; then
 		mapfile -t COMPREPLY < <(compgen -W \
 			"define open close suspend delete clear presence list show status verify \
-			--run-dir --help --version" -- "$cur")
+			recover reseal --run-dir --help --version" -- "$cur")
 	elif [[ $cur == -* ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "${options[$command]}" -- "$cur")
-	elif [[ $command =~ ^(open|close|suspend|delete|clear|presence|show|verify)$ ]]; then
+	elif [[ $command =~ ^(open|close|suspend|delete|clear|presence|show|verify|recover)$ ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "$(vtpmctl "${run_dir[@]}" list 2>/dev/null |
 			grep -oE '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}')" -- "$cur")
 	fi
