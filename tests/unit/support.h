@@ -157,7 +157,8 @@ struct key_template {
 	bool key12;
 	const struct blob *pcr_info; /* NULL: bound to none */
 };
-extern const struct key_template test_srk_key, test_storage_key, test_signing_key, test_bind_key;
+extern const struct key_template test_srk_key, test_storage_key, test_signing_key, test_bind_key,
+    test_identity_key;
 void write_key_template(struct writer *w, const struct key_template *t);
 
 /* test_key_public, test_pubkey_public: the public key in a TPM_KEY, TPM_KEY12 or TPM_PUBKEY. To be
@@ -183,6 +184,15 @@ TPM_RESULT test_load_key_under(struct tpm *tpm, uint32_t parent, const uint8_t *
 			       const struct blob *key, uint32_t *handle);
 /* test_make_key: creates a key below the SRK and loads it, which must succeed. key may be NULL. */
 uint32_t test_make_key(struct tpm *tpm, const struct key_template *t, struct blob *key);
+/*
+ * test_make_identity: TPM_MakeIdentity with key_auth for the label test_privacy_ca, authorized by
+ * these AuthData of SRK and owner; adip is TPM_ET_XOR or TPM_ET_AES. key: the TPM_KEY; binding: the
+ * signature.
+ */
+extern const uint8_t test_privacy_ca[];
+TPM_RESULT test_make_identity(struct tpm *tpm, const struct key_template *t, uint16_t adip,
+			      const uint8_t *srk, const uint8_t *owner, struct blob *key,
+			      struct blob *binding);
 TPM_RESULT test_flush(struct tpm *tpm, uint32_t handle, uint32_t resource_type);
 
 /* test_seal: under the SRK, with data_auth; pcr_info NULL: bound to none. sealed: TPM_STORED_DATA.

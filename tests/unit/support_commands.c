@@ -16,6 +16,10 @@ const struct key_template test_signing_key =
 const struct key_template test_bind_key =
     KEY_TEMPLATE(TPM_KEY_BIND, TPM_ES_RSAESOAEP_SHA1_MGF1, TPM_SS_NONE, 1024);
 
+const struct key_template test_identity_key =
+    KEY_TEMPLATE(TPM_KEY_IDENTITY, TPM_ES_NONE, TPM_SS_RSASSAPKCS1v15_SHA1, 2048);
+const uint8_t test_privacy_ca[TPM_DIGEST_SIZE] = "a privacy CA's label";
+
 static void
 write_key_parms(struct writer *w, const struct key_template *t)
 {
@@ -217,6 +221,41 @@ test_make_key(struct tpm *tpm, const struct key_template *t, struct blob *key)
 	ck_assert_uint_eq(test_create_key(tpm, t, key), TPM_SUCCESS);
 	ck_assert_uint_eq(test_load_key(tpm, key, &handle), TPM_SUCCESS);
 	return handle;
+}
+
+TPM_RESULT
+test_make_identity(struct tpm *tpm, const struct key_template *t, uint16_t adip, const uint8_t *srk,
+		   const uint8_t *owner, struct blob *key, struct blob *binding)
+{
+	struct test_session by_srk, by_owner;
+	struct call c;
+	uint8_t encrypted[TPM_DIGEST_SIZE];
+
+	ck_assert_uint_eq(test_oiap(tpm, &by_srk, srk), TPM_SUCCESS);
+	ck_assert_uint_eq(
+	    test_osap(tpm, &by_owner, (uint16_t)(adip << 8 | TPM_ET_OWNER), TPM_KH_OWNER, owner),
+	    TPM_SUCCESS);
+	call_begin(&c, tpm, TPM_ORD_MakeIdentity);
+	test_encrypt_auth(&by_owner, false, key_auth, encrypted);
+	writer_bytes(&c.params, encrypted, sizeof(encrypted));
+	writer_bytes(&c.params, test_privacy_ca, TPM_DIGEST_SIZE);
+	write_key_template(&c.params, t);
+	call_session(&c, &by_srk);
+	call_session(&c, &by_owner);
+	TPM_RESULT rc = call_run(&c);
+	if (rc)
+		return rc;
+	struct reader start = c.out;
+	reader_view(&c.out, 4 + 2 + 4 + 1 + 4 + 2 + 2);
+	for (int i = 0; i < 4; i++) /* parms, PCRInfo, pubKey, encData */
+		reader_sized(&c.out);
+	key->len = start.left - c.out.left;
+	reader_bytes(&start, key->data, key->len);
+	struct reader signature = reader_sized(&c.out);
+	ck_assert(reader_done(&c.out));
+	binding->len = signature.left;
+	reader_bytes(&signature, binding->data, binding->len);
+	return rc;
 }
 
 TPM_RESULT

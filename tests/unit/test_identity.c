@@ -2,59 +2,14 @@
 
 #include <openssl/rsa.h>
 
-static const uint8_t privacy_ca[TPM_DIGEST_SIZE] = "a privacy CA's label";
 static const uint8_t session_key[] = {
 	0,   0,   0,   TPM_ALG_AES, 0,   0xff, 0,   16, /* AES, CBC, size */
 	'k', 'e', 'y', ' ',         'o', 'f',  ' ', 't', 'h', 'e', ' ', 'c', 'e', 'r', 't', '.'
 };
 
-static const struct key_template identity_key = {
-	.usage = TPM_KEY_IDENTITY,
-	.authDataUsage = TPM_AUTH_ALWAYS,
-	.encScheme = TPM_ES_NONE,
-	.sigScheme = TPM_SS_RSASSAPKCS1v15_SHA1,
-	.bits = 2048,
-};
-
-/* TPM_MakeIdentity; key is the new TPM_KEY, binding the signature. */
-static TPM_RESULT
-make_identity(struct tpm *tpm, const struct key_template *t, uint16_t adip, const uint8_t *srk,
-	      const uint8_t *owner, struct blob *key, struct blob *binding)
-{
-	struct test_session by_srk, by_owner;
-	struct call c;
-	uint8_t encrypted[TPM_DIGEST_SIZE];
-
-	ck_assert_uint_eq(test_oiap(tpm, &by_srk, srk), TPM_SUCCESS);
-	ck_assert_uint_eq(
-	    test_osap(tpm, &by_owner, (uint16_t)(adip << 8 | TPM_ET_OWNER), TPM_KH_OWNER, owner),
-	    TPM_SUCCESS);
-	call_begin(&c, tpm, TPM_ORD_MakeIdentity);
-	test_encrypt_auth(&by_owner, false, key_auth, encrypted);
-	writer_bytes(&c.params, encrypted, sizeof(encrypted));
-	writer_bytes(&c.params, privacy_ca, sizeof(privacy_ca));
-	write_key_template(&c.params, t);
-	call_session(&c, &by_srk);
-	call_session(&c, &by_owner);
-	TPM_RESULT rc = call_run(&c);
-	if (rc)
-		return rc;
-	struct reader start = c.out;
-	reader_view(&c.out, 4 + 2 + 4 + 1 + 4 + 2 + 2);
-	for (int i = 0; i < 4; i++) /* parms, PCRInfo, pubKey, encData */
-		reader_sized(&c.out);
-	key->len = start.left - c.out.left;
-	reader_bytes(&start, key->data, key->len);
-	struct reader signature = reader_sized(&c.out);
-	ck_assert(reader_done(&c.out));
-	binding->len = signature.left;
-	reader_bytes(&signature, binding->data, binding->len);
-	return rc;
-}
-
 START_TEST(identity_is_bound_to_the_label_of_its_ca)
 {
-	struct key_template templates[] = { identity_key, identity_key };
+	struct key_template templates[] = { test_identity_key, test_identity_key };
 	struct tpm *tpm = test_owned_tpm();
 	struct blob key, binding, pubkey, signature;
 	uint32_t handle;
@@ -64,13 +19,14 @@ START_TEST(identity_is_bound_to_the_label_of_its_ca)
 		uint8_t contents[512] = { 1, 1, 0, 0, 0, 0, 0, TPM_ORD_MakeIdentity };
 		uint8_t digest[TPM_DIGEST_SIZE];
 
-		ck_assert_uint_eq(make_identity(tpm, &templates[i], i ? TPM_ET_AES : TPM_ET_XOR,
-						srk_auth, owner_auth, &key, &binding),
+		ck_assert_uint_eq(test_make_identity(tpm, &templates[i],
+						     i ? TPM_ET_AES : TPM_ET_XOR, srk_auth,
+						     owner_auth, &key, &binding),
 				  TPM_SUCCESS);
 		pubkey_of_key(&key, &pubkey);
-		memcpy(contents + 8, privacy_ca, sizeof(privacy_ca));
-		memcpy(contents + 8 + sizeof(privacy_ca), pubkey.data, pubkey.len);
-		reference_sha1(digest, contents, 8 + sizeof(privacy_ca) + pubkey.len);
+		memcpy(contents + 8, test_privacy_ca, TPM_DIGEST_SIZE);
+		memcpy(contents + 8 + TPM_DIGEST_SIZE, pubkey.data, pubkey.len);
+		reference_sha1(digest, contents, 8 + TPM_DIGEST_SIZE + pubkey.len);
 		EVP_PKEY *public = test_key_public(&key);
 		ck_assert(reference_verify_sha1(public, binding.data, binding.len, digest));
 		EVP_PKEY_free(public);
@@ -78,7 +34,7 @@ START_TEST(identity_is_bound_to_the_label_of_its_ca)
 		/* It loads, and signs what the TPM says, but nothing else. */
 		ck_assert_uint_eq(test_load_key(tpm, &key, &handle), TPM_SUCCESS);
 		ck_assert_uint_eq(
-		    test_quote(tpm, handle, key_auth, privacy_ca, 1, &pubkey, &signature),
+		    test_quote(tpm, handle, key_auth, test_privacy_ca, 1, &pubkey, &signature),
 		    TPM_SUCCESS);
 		ck_assert_uint_eq(test_sign(tpm, handle, key_auth, digest, 20, &signature),
 				  TPM_INVALID_KEYUSAGE);
@@ -93,9 +49,12 @@ START_TEST(identity_must_be_like_one)
 		struct key_template t;
 		TPM_RESULT rc;
 	} cases[] = {
-		{ identity_key, TPM_INVALID_KEYUSAGE }, { identity_key, TPM_INVALID_KEYUSAGE },
-		{ identity_key, TPM_BAD_KEY_PROPERTY }, { identity_key, TPM_BAD_KEY_PROPERTY },
-		{ identity_key, TPM_BAD_KEY_PROPERTY }, { identity_key, TPM_BAD_KEY_PROPERTY },
+		{ test_identity_key, TPM_INVALID_KEYUSAGE },
+		{ test_identity_key, TPM_INVALID_KEYUSAGE },
+		{ test_identity_key, TPM_BAD_KEY_PROPERTY },
+		{ test_identity_key, TPM_BAD_KEY_PROPERTY },
+		{ test_identity_key, TPM_BAD_KEY_PROPERTY },
+		{ test_identity_key, TPM_BAD_KEY_PROPERTY },
 	};
 	struct tpm *tpm = test_owned_tpm();
 	struct blob key, binding;
@@ -107,8 +66,8 @@ START_TEST(identity_must_be_like_one)
 	cases[4].t.encScheme = TPM_ES_RSAESOAEP_SHA1_MGF1;
 	cases[5].t.flags = 0x100;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
-		ck_assert_uint_eq(make_identity(tpm, &cases[i].t, TPM_ET_XOR, srk_auth, owner_auth,
-						&key, &binding),
+		ck_assert_uint_eq(test_make_identity(tpm, &cases[i].t, TPM_ET_XOR, srk_auth,
+						     owner_auth, &key, &binding),
 				  cases[i].rc);
 	tpm_free(tpm);
 }
@@ -121,19 +80,19 @@ START_TEST(identity_needs_the_owner_and_the_srk)
 	struct blob key, binding;
 	struct call c;
 
-	ck_assert_uint_eq(
-	    make_identity(tpm, &identity_key, TPM_ET_XOR, wrong_auth, owner_auth, &key, &binding),
-	    TPM_AUTHFAIL);
-	ck_assert_uint_eq(
-	    make_identity(tpm, &identity_key, TPM_ET_XOR, srk_auth, wrong_auth, &key, &binding),
-	    TPM_AUTH2FAIL);
+	ck_assert_uint_eq(test_make_identity(tpm, &test_identity_key, TPM_ET_XOR, wrong_auth,
+					     owner_auth, &key, &binding),
+			  TPM_AUTHFAIL);
+	ck_assert_uint_eq(test_make_identity(tpm, &test_identity_key, TPM_ET_XOR, srk_auth,
+					     wrong_auth, &key, &binding),
+			  TPM_AUTH2FAIL);
 	/* The new AuthData cannot come by an OIAP session. */
 	ck_assert_uint_eq(test_oiap(tpm, &by_srk, srk_auth), TPM_SUCCESS);
 	ck_assert_uint_eq(test_oiap(tpm, &by_owner, owner_auth), TPM_SUCCESS);
 	call_begin(&c, tpm, TPM_ORD_MakeIdentity);
 	writer_bytes(&c.params, key_auth, TPM_DIGEST_SIZE);
-	writer_bytes(&c.params, privacy_ca, sizeof(privacy_ca));
-	write_key_template(&c.params, &identity_key);
+	writer_bytes(&c.params, test_privacy_ca, TPM_DIGEST_SIZE);
+	write_key_template(&c.params, &test_identity_key);
 	call_session(&c, &by_srk);
 	call_session(&c, &by_owner);
 	ck_assert_uint_eq(call_run(&c), TPM_BAD_MODE);
@@ -147,9 +106,9 @@ START_TEST(cancelled_identity_leaves_nothing)
 	struct blob key, binding;
 
 	bench.cancel_after = 1;
-	ck_assert_uint_eq(
-	    make_identity(tpm, &identity_key, TPM_ET_XOR, srk_auth, owner_auth, &key, &binding),
-	    TPM_FAIL);
+	ck_assert_uint_eq(test_make_identity(tpm, &test_identity_key, TPM_ET_XOR, srk_auth,
+					     owner_auth, &key, &binding),
+			  TPM_FAIL);
 	ck_assert(!(bench.changed & TPM_CHANGED_PERMANENT));
 	tpm_free(tpm);
 }
@@ -171,9 +130,9 @@ identity_to_activate(void)
 	struct test_session s;
 	struct call c;
 
-	ck_assert_uint_eq(
-	    make_identity(a.tpm, &identity_key, TPM_ET_XOR, srk_auth, owner_auth, &key, &binding),
-	    TPM_SUCCESS);
+	ck_assert_uint_eq(test_make_identity(a.tpm, &test_identity_key, TPM_ET_XOR, srk_auth,
+					     owner_auth, &key, &binding),
+			  TPM_SUCCESS);
 	ck_assert_uint_eq(test_load_key(a.tpm, &key, &a.identity), TPM_SUCCESS);
 	pubkey_digest(&key, a.digest);
 	call_begin_oiap(&c, &s, a.tpm, TPM_ORD_OwnerReadPubek, owner_auth);
