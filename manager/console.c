@@ -23,6 +23,7 @@ enum {
 	PEERS_MAX = 128,
 	PATH_SIZE = 512,
 	ACCEPT_PAUSE_MS = 100,
+	UNREAD_MAX = 256 * 1024,
 	UNREAD_POLL_MS = 20,
 	UNREAD_MAX_MS = 5000, /* after that, the reader of a response has died */
 };
@@ -127,6 +128,12 @@ respond(struct peer *peer)
 	struct timeval soon = { .tv_usec = UNREAD_POLL_MS * 1000 };
 	struct request *request = peer->request;
 
+	if (!peer->unread && evbuffer_get_length(channel_output(peer->out)) > UNREAD_MAX) {
+		log_warning("console: a connection that asks and does not read is closed");
+		request_free(request);
+		peer_free(peer);
+		return;
+	}
 	if (peer->unread && !last_response_gone(peer)) {
 		peer->unread_ms += UNREAD_POLL_MS;
 		event_add(peer->unread, &soon);

@@ -275,6 +275,7 @@ static int
 start(struct instance *instance, uint8_t startup)
 {
 	begin(instance, startup);
+	instance->quick_deaths = 0;
 	int rc = launch(instance);
 	if (rc < 0)
 		rest(instance);
@@ -390,6 +391,10 @@ instance_open(struct instance *instance, struct request *request)
 {
 	uint32_t id = instance->entry.id;
 
+	if (instance->retired) {
+		request_fail(request, VTPM_INVALID_REQUEST, "instance %u is being deleted", id);
+		return;
+	}
 	switch (instance->state) {
 	case INFO_RUNNING:
 		request_succeed(request, NULL, 0);

@@ -6,6 +6,7 @@
 #ifndef MANAGER_INSTANCE_H
 #define MANAGER_INSTANCE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <vtpm/info.h>
@@ -42,7 +43,11 @@ struct instance *instance_add(struct instance_table *table, const struct store_i
 /* instance_update: the store's entry of it has changed. */
 void instance_update(struct instance *instance, const struct store_instance *entry);
 
-/* instance_remove: of one that does not run. */
+/*
+ * instance_retire: whether it is about to be deleted: then nobody starts it. instance_remove: of
+ * one that is retired and does not run.
+ */
+void instance_retire(struct instance *instance, bool retired);
 void instance_remove(struct instance *instance);
 
 /* instance_describe: fills in *info. */

@@ -50,6 +50,7 @@ struct instance {
 	uint8_t startup;
 	uint64_t opened;
 	char why[256];
+	bool retired; /* about to be deleted */
 
 	/* instance.c: the life of its process */
 	struct process process;

@@ -119,8 +119,9 @@ sockets_unlink(const struct instance *instance)
 void
 sockets_watch(struct instance *instance, bool on)
 {
+	on = on && !instance->retired && !instance->table->all_closed;
 	for (int i = 0; i < SOCKET_COUNT; i++) {
-		if (instance->connected[i] && on && !instance->table->all_closed)
+		if (instance->connected[i] && on)
 			event_add(instance->connected[i], NULL);
 		else if (instance->connected[i])
 			event_del(instance->connected[i]);

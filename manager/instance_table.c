@@ -124,6 +124,13 @@ instance_free(struct instance *instance)
 }
 
 void
+instance_retire(struct instance *instance, bool retired)
+{
+	instance->retired = retired;
+	sockets_watch(instance, instance->state == INFO_LISTENING);
+}
+
+void
 instance_remove(struct instance *instance)
 {
 	struct instance_table *table = instance->table;
@@ -160,6 +167,10 @@ instance_describe(const struct instance *instance, struct info *info)
 	memcpy(info->why, instance->why, sizeof(info->why));
 	if (instance->state == INFO_MIGRATED && entry->peer[0])
 		snprintf(info->why, sizeof(info->why), "migrated to %.200s", entry->peer);
+	else if (instance->state == INFO_REFUSED)
+		snprintf(info->why, sizeof(info->why),
+			 "its stored state is damaged or not its own: vtpmctl verify %u",
+			 entry->id);
 }
 
 void

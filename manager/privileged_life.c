@@ -191,12 +191,21 @@ removed_there(struct request *request)
 }
 
 static void
+kept_there(struct request *request)
+{
+	struct instance *instance = instance_find(request->manager->instances, request->entry.id);
+
+	if (instance)
+		instance_retire(instance, false);
+	store_failed(request, "delete it", request->error);
+}
+
+static void
 delete_stopped(struct request *request)
 {
-	int rc = store_delete(request->manager->store, request->entry.id);
-
-	if (rc < 0 && rc != -ENOENT)
-		store_failed(request, "delete it", rc);
+	request->error = store_delete(request->manager->store, request->entry.id);
+	if (request->error < 0 && request->error != -ENOENT)
+		privileged_there(request, kept_there);
 	else
 		privileged_there(request, removed_there);
 }
@@ -206,8 +215,10 @@ delete_there(struct request *request)
 {
 	struct instance *instance = privileged_instance(request);
 
-	if (instance)
-		instance_stop(instance, request, delete_stopped);
+	if (!instance)
+		return;
+	instance_retire(instance, true);
+	instance_stop(instance, request, delete_stopped);
 }
 
 void

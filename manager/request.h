@@ -35,6 +35,7 @@ struct request {
 	uint8_t startup;
 	bool flag;
 	uint32_t pcrs;
+	int error;
 
 	uint32_t status; /* enum vtpm_status */
 	uint8_t *response;

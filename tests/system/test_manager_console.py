@@ -136,6 +136,19 @@ def test_absurd_size_ends_the_connection_and_no_other(host):
     assert good.request(manager.VTPM_ORD_STATUS)[0] == 0
 
 
+def test_connection_that_never_reads_is_closed_when_its_answers_pile_up(host):
+    process = host.manager()
+    deaf, other = connection(host), connection(host)
+    deaf.socket.settimeout(10)
+    try:
+        for _ in range(20000):
+            deaf.socket.send(console_request(manager.VTPM_ORD_STATUS))
+    except OSError:
+        pass
+    until(lambda: "does not read is closed" in process.log(), "the connection is closed")
+    assert other.request(manager.VTPM_ORD_STATUS)[0] == 0
+
+
 def test_slow_request_delays_no_other_connection(host):
     process = host.manager("--answer-seconds", 600)
     host.vtpmctl("open", 5)
