@@ -2,8 +2,10 @@
  * store_internal.h - what the files of the store share.
  *
  * One thread, the committer (store_commit.c), changes the table and writes files; everybody else
- * reads the table under the lock. store_log.c keeps VTPM and VTPM.log, store_nvm.c the NVM files,
- * store_table.c the table in memory, store.c is the way in. docs/state-formats.md has the layouts.
+ * reads the table under the lock. store.c is the way in; store_change.c has what each kind of
+ * change does, store_log.c keeps VTPM and VTPM.log, store_nvm.c the NVM files, store_flush.c what
+ * of those only the log has, store_table.c the table in memory; store_read.c loads and verifies.
+ * docs/state-formats.md has the layouts.
  */
 #ifndef MANAGER_STORE_INTERNAL_H
 #define MANAGER_STORE_INTERNAL_H

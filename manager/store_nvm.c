@@ -266,11 +266,14 @@ nvm_read_disk(struct store *store, const struct entry *entry, char name[NVM_NAME
 	char ignored[STORE_WHY_MAX];
 
 	nvm_name(name, entry->instance.id, 0);
-	int error = nvm_read_file(store, entry, name, data, len, why);
-	if (error == 0)
+	if (nvm_read_file(store, entry, name, data, len, why) == 0)
 		return 0;
 	nvm_name(name, entry->instance.id, entry->instance.generation);
-	return nvm_read_file(store, entry, name, data, len, ignored) == 0 ? 0 : error;
+	if (nvm_read_file(store, entry, name, data, len, ignored) == 0)
+		return 0;
+	/* The committer may have renamed the one to the other in between. */
+	nvm_name(name, entry->instance.id, 0);
+	return nvm_read_file(store, entry, name, data, len, why);
 }
 
 static int

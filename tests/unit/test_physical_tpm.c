@@ -3,10 +3,14 @@
  * both.
  */
 #include <errno.h>
+#include <pthread.h>
+#include <pty.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "manager/chip_channel.h"
 #include "manager/migration_key.h"
 #include "manager/physical_tpm.h"
 #include "tests/unit/suite.h"
@@ -325,6 +329,52 @@ START_TEST(a_wrong_srk_secret_is_told)
 }
 END_TEST
 
+/* Carries commands and responses between a terminal, which serves as the device, and swtpm. */
+static void *
+carry(void *arg)
+{
+	const int *terminal = arg;
+	struct chip_channel channel;
+	uint8_t command[CHIP_BUFFER_SIZE];
+	uint8_t response[CHIP_BUFFER_SIZE];
+	size_t response_len;
+	ssize_t len;
+
+	ck_assert_int_eq(chip_channel_open(&channel, swtpm.address, 10), 0);
+	while ((len = read(*terminal, command, sizeof(command))) > 1) {
+		ck_assert_int_eq(
+		    chip_channel_exchange(&channel, command, (size_t)len, response, &response_len),
+		    0);
+		ck_assert_int_eq(write(*terminal, response, response_len), (ssize_t)response_len);
+	}
+	chip_channel_close(&channel);
+	return NULL;
+}
+
+START_TEST(a_device_gets_and_gives_whole_messages)
+{
+	char address[64] = "device:";
+	struct physical_tpm_options options = { .address = address };
+	struct termios raw = { .c_cflag = CS8 | CREAD, .c_cc[VMIN] = 1 };
+	uint8_t bytes[8];
+	pthread_t carrier;
+	int terminal;
+	int device;
+
+	swtpm_start(&swtpm, versions[_i]);
+	ck_assert_int_eq(openpty(&terminal, &device, address + 7, &raw, NULL), 0);
+	ck_assert_int_eq(pthread_create(&carrier, NULL, carry, &terminal), 0);
+	ck_assert_int_eq(physical_tpm_open(&tpm, &options), 0);
+	ck_assert_uint_eq(physical_tpm_version(tpm), versions[_i]);
+	ck_assert_int_eq(physical_tpm_random(tpm, bytes, sizeof(bytes)), 0);
+	ck_assert_int_eq(write(device, "", 1), 1); /* too short for a command: ends the carrier */
+	pthread_join(carrier, NULL);
+	close(device);
+	close(terminal);
+	end();
+}
+END_TEST
+
 START_TEST(what_is_not_a_tpm_is_refused)
 {
 	struct physical_tpm_options options = { .address = "device:/dev/null" };
@@ -357,6 +407,7 @@ main(void)
 		a_chip_that_vanishes_is_an_error_and_its_return_is_noticed,
 		only_harmless_commands_are_passed_on,
 		a_wrong_srk_secret_is_told,
+		a_device_gets_and_gives_whole_messages,
 		what_is_not_a_tpm_is_refused,
 		NULL,
 	};

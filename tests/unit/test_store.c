@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -717,6 +718,48 @@ START_TEST(many_saves_at_once_are_all_done_in_order)
 }
 END_TEST
 
+static void
+expect_good(void *ctx, uint32_t id, int error, const char *text)
+{
+	(void)ctx;
+	ck_assert_msg(error == 0, "instance %u: %s", id, text);
+}
+
+static void *
+load_and_verify(void *arg)
+{
+	const atomic_bool *end = arg;
+
+	while (!*end) {
+		uint8_t *data;
+		size_t len;
+
+		ck_assert_int_eq(store_load_nvm(store, 1, &data, &len), 0);
+		free(data);
+		store_verify(store, 0, expect_good, NULL);
+	}
+	return NULL;
+}
+
+START_TEST(nothing_is_refused_while_saves_go_on)
+{
+	atomic_bool end = false;
+	pthread_t reader;
+	char nvm[32];
+
+	define(1);
+	define(2);
+	ck_assert_int_eq(pthread_create(&reader, NULL, load_and_verify, &end), 0);
+	for (int i = 0; i < 1000; i++) {
+		snprintf(nvm, sizeof(nvm), "state %d", i);
+		save(1, nvm);
+		save(2, nvm);
+	}
+	end = true;
+	pthread_join(reader, NULL);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -749,6 +792,7 @@ main(void)
 		an_edited_file_cannot_be_recovered,
 		verify_names_what_is_bad_and_takes_back_what_is_good_again,
 		many_saves_at_once_are_all_done_in_order,
+		nothing_is_refused_while_saves_go_on,
 		NULL,
 	};
 
