@@ -143,11 +143,10 @@ check-format:
 	@clang-format --dry-run -Werror $(C_FILES)
 	@grep -rlE '^#!/bin/(ba)?sh' .ci $(wildcard hotplug) tests | xargs shellcheck -x
 
-# What a test's programs log is shown when the test fails.
+# The programs run side by side, as many as there are processors.
 check-unit: $(UNIT_TESTS:tests/unit/%.c=$(BUILD)/unit/%)
 	@find $(BUILD)/san -name '*.gcda' -delete
-	@failed=0; for test in $^; do \
-		$$test 2>$$test.log || { cat $$test.log; failed=1; }; done; exit $$failed
+	@printf '%s\n' $^ | xargs -n 1 -P $(shell nproc) tests/unit/run
 	@tests/coverage $(BUILD)/san/tpmcore
 
 check-system: all $(BUILD)/frontend $(BUILD)/xenstored_shim.so
