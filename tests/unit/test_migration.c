@@ -62,7 +62,7 @@ create_blob(struct tpm *tpm, const uint8_t *auth, uint16_t type, const struct bl
 	call_begin(&c, tpm, TPM_ORD_CreateMigrationBlob);
 	call_handle(&c, TPM_KH_SRK);
 	writer_u16(&c.params, type);
-	writer_bytes(&c.params, destination->data, key_auth_->len);
+	writer_bytes(&c.params, destination->data, destination->len);
 	writer_sized(&c.params, enc_data.pos, enc_data.left);
 	call_session(&c, &parent);
 	call_session(&c, &entity);
