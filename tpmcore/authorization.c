@@ -141,6 +141,17 @@ auth_verify(struct command *c, unsigned i, struct entity entity)
 }
 
 TPM_RESULT
+auth_verify_key(struct command *c, unsigned i, const struct key *key)
+{
+	TPM_RESULT rc = auth_verify(c, i, entity_key(key));
+
+	if (rc == TPM_SUCCESS && c->auth[i].session->protocol == TPM_PID_DSAP &&
+	    !cmk_may_be_delegated(c->tpm, key))
+		return TPM_INVALID_KEYUSAGE;
+	return rc;
+}
+
+TPM_RESULT
 auth_decrypt(struct command *c, unsigned i, bool nonce_odd, const uint8_t *encrypted, uint8_t *auth)
 {
 	struct auth *a = &c->auth[i];

@@ -96,6 +96,28 @@ tpm_CMK_SetRestrictions(struct command *c)
 	return TPM_SUCCESS;
 }
 
+bool
+cmk_may_be_delegated(const struct tpm *tpm, const struct key *key)
+{
+	static const struct {
+		uint16_t usage;
+		uint32_t bit;
+	} bits[] = {
+		{ TPM_KEY_SIGNING, TPM_CMK_DELEGATE_SIGNING },
+		{ TPM_KEY_STORAGE, TPM_CMK_DELEGATE_STORAGE },
+		{ TPM_KEY_BIND, TPM_CMK_DELEGATE_BIND },
+		{ TPM_KEY_LEGACY, TPM_CMK_DELEGATE_LEGACY },
+		{ TPM_KEY_MIGRATE, TPM_CMK_DELEGATE_MIGRATE },
+	};
+
+	if (!(key->keyFlags & TPM_MIGRATEAUTHORITY))
+		return true;
+	for (size_t i = 0; i < sizeof(bits) / sizeof(bits[0]); i++)
+		if (bits[i].usage == key->keyUsage)
+			return tpm->permanent.restrictDelegate & bits[i].bit;
+	return false;
+}
+
 /* [Part 3, 11.6] */
 TPM_RESULT
 tpm_CMK_ApproveMA(struct command *c)

@@ -368,6 +368,11 @@ struct entity entity_data(const uint8_t *secret);
  */
 TPM_RESULT auth_verify(struct command *c, unsigned i, struct entity entity);
 
+/*
+ * auth_verify_key: the same for the use of a key; TPM_INVALID_KEYUSAGE where the owner does not
+ * want delegated use of such a certified migration key.
+ */
+TPM_RESULT auth_verify_key(struct command *c, unsigned i, const struct key *key);
 /* auth_hmac_fits: whether the HMAC of authorization i is one of its secret over in_digest. */
 bool auth_hmac_fits(const struct command *c, unsigned i);
 
@@ -547,6 +552,9 @@ void counters_owner_clear(struct tpm *tpm);
 enum { CURRENT_TICKS_SIZE = 2 + 8 + 2 + DIGEST_SIZE };
 uint64_t ticks_now(const struct tpm *tpm);
 void ticks_write(const struct tpm *tpm, uint64_t ticks, struct writer *w);
+
+/* cmk.c: whether TPM_CMK_SetRestrictions lets a DSAP session use the key. */
+bool cmk_may_be_delegated(const struct tpm *tpm, const struct key *key);
 
 /* transport.c: transport_command: a command outside of the exclusive transport session ends that
  * session. */

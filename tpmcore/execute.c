@@ -242,7 +242,7 @@ authorize(struct command *c)
 			rc = auth_verify(c, next, entity_owner(c->tpm));
 		else if (kind == AUTH_KEY || kind == AUTH_KEY_ALWAYS || kind == AUTH_KEY_PUBLIC ||
 			 kind == AUTH_SRK)
-			rc = auth_verify(c, next, entity_key(key));
+			rc = auth_verify_key(c, next, key);
 		if (rc)
 			return rc;
 		next++;

@@ -225,7 +225,7 @@ static const struct ordinal table[] = {
 	CMD(TPM, NV_ReadValueAuth, NO_HANDLE, HANDLER, SHORT, "444", .attributes = NEEDS_OWNER),
 
 	/* Session management (21) */
-	CMD(TPM, KeyControlOwner, KEY, OWNER, SHORT, "P4b", .attributes = IGNORES_PCR),
+	CMD(TPM, KeyControlOwner, KEY, OWNER, SHORT, "P41", .attributes = IGNORES_PCR),
 	CMD(TPM, SaveContext, RAW, NO_AUTH, SHORT, "4L", .attributes = NEEDS_OWNER),
 	CMD(TPM, LoadContext, RAW, NO_AUTH, SHORT, "bs", .out_handles = 1),
 	CMD(TPM, FlushSpecific, RAW, NO_AUTH, SHORT, "4", .attributes = WHEN_OFF),

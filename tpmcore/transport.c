@@ -161,7 +161,7 @@ encrypted_secret(struct command *c, struct reader secret, struct transport *t)
 		return TPM_INVALID_KEYHANDLE;
 	if (key->authDataUsage != TPM_AUTH_NEVER && c->auth_count == 0)
 		return TPM_AUTHFAIL;
-	rc = c->auth_count > 0 ? auth_verify(c, 0, entity_key(key)) : TPM_SUCCESS;
+	rc = c->auth_count > 0 ? auth_verify_key(c, 0, key) : TPM_SUCCESS;
 	if (rc)
 		return rc;
 	if (key->keyUsage != TPM_KEY_STORAGE && key->keyUsage != TPM_KEY_LEGACY)
