@@ -73,8 +73,9 @@ done(void *ctx, const uint8_t *response, size_t len)
 {
 	struct exchange *exchange = ctx;
 
-	respond(exchange->stream, exchange->instance, response, len);
+	/* In this order: who reads the response may kill the manager before it gets any further. */
 	spool_done(exchange->stream->spool, exchange->mark);
+	respond(exchange->stream, exchange->instance, response, len);
 	free(exchange);
 }
 
