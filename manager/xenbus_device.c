@@ -13,6 +13,7 @@ enum {
 	XENBUS_STEPS_MAX = 16,   /* of one device at once: more is a loop */
 	XENBUS_LOOKS_BURST = 50, /* looks at one device ... */
 	XENBUS_LOOKS_WINDOW_MS = 500,
+	XENBUS_SETTLE_MS = 500,   /* at InitWait, for the toolstack to see it */
 	XENBUS_CLOSE_SECONDS = 4, /* for a driver to end its work; libxl waits 10 in all */
 };
 
@@ -155,9 +156,19 @@ device_view(struct xenbus_device *device, struct xenbus_view *view)
 	view->same_ring = device_offer(device, view->front);
 	view->ring_failed = view->same_ring && device->ring_failed;
 	view->connected = device->connected;
+	view->settling = evtimer_pending(device->settle_timer, NULL);
 	view->timed_out = device->timed_out;
 	view->released = device->released;
 	return true;
+}
+
+static void
+device_announce(struct xenbus_device *device)
+{
+	struct timeval moment = { .tv_usec = XENBUS_SETTLE_MS * 1000 };
+
+	device_set_state(device, XENBUS_INIT_WAIT);
+	evtimer_add(device->settle_timer, &moment);
 }
 
 static void
@@ -185,6 +196,7 @@ device_free(struct xenbus_device *device)
 	device->bus->ops->removed(device->ctx);
 	throttle_free(device->looks);
 	event_free(device->close_timer);
+	event_free(device->settle_timer);
 	LIST_REMOVE(device, link);
 	free(device);
 }
@@ -208,7 +220,7 @@ device_step(struct xenbus_device *device, enum xenbus_step step)
 	case XENBUS_WAIT:
 		return false;
 	case XENBUS_ANNOUNCE:
-		device_set_state(device, XENBUS_INIT_WAIT);
+		device_announce(device);
 		return true;
 	case XENBUS_CONNECT:
 		device_connect(device);
@@ -265,6 +277,14 @@ on_looks_resume(void *ctx)
 }
 
 static void
+on_settled(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	device_look(arg);
+}
+
+static void
 on_close_timeout(evutil_socket_t fd, short what, void *arg)
 {
 	struct xenbus_device *device = arg;
@@ -299,7 +319,8 @@ device_new(struct xenbus *bus, const char *path, const char *front)
 	device->looks = throttle_new(bus->base, XENBUS_LOOKS_BURST, XENBUS_LOOKS_WINDOW_MS,
 				     on_looks_resume, device);
 	device->close_timer = evtimer_new(bus->base, on_close_timeout, device);
-	if (device->looks && device->close_timer)
+	device->settle_timer = evtimer_new(bus->base, on_settled, device);
+	if (device->looks && device->close_timer && device->settle_timer)
 		device->ctx = bus->ops->added(bus->ctx, device);
 	if (device->ctx) {
 		LIST_INSERT_HEAD(&bus->devices, device, link);
@@ -308,6 +329,8 @@ device_new(struct xenbus *bus, const char *path, const char *front)
 	throttle_free(device->looks);
 	if (device->close_timer)
 		event_free(device->close_timer);
+	if (device->settle_timer)
+		event_free(device->settle_timer);
 	free(device);
 	return NULL;
 }

@@ -15,6 +15,7 @@ struct xenbus_device {
 	void *ctx;
 	struct throttle *looks;
 	struct event *close_timer;
+	struct event *settle_timer;
 	char path[NODE_PATH_MAX];
 	char front[NODE_PATH_MAX];
 	uint32_t domid;

@@ -27,6 +27,12 @@ next_when_front_is_up(const struct xenbus_view *view)
 		return XENBUS_DISCONNECT;
 	if (view->connected)
 		return XENBUS_WAIT;
+	/* libxl waits for InitWait and overlooks it when Connected follows at once, as it would
+	 * with a driver that is already loaded. */
+	if (view->back == XENBUS_INITIALISING)
+		return XENBUS_ANNOUNCE;
+	if (view->settling)
+		return XENBUS_WAIT;
 	if (!view->ring_failed)
 		return XENBUS_CONNECT;
 	return view->back == XENBUS_CLOSING ? XENBUS_WAIT : XENBUS_TO_CLOSING;

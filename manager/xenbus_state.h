@@ -29,6 +29,7 @@ struct xenbus_view {
 	bool connected;   /* a ring is mapped ... */
 	bool same_ring;   /* ... and it is the one that the front-end offers now */
 	bool ring_failed; /* the ring that the front-end offers now could not be mapped */
+	bool settling;    /* InitWait has been there for a moment only */
 	bool timed_out;   /* the front-end had its time to close */
 	bool released;    /* what hangs on the device has been released */
 };

@@ -33,14 +33,26 @@ START_TEST(new_device_is_announced_once)
 }
 END_TEST
 
-START_TEST(offered_ring_is_connected_whatever_our_state)
+START_TEST(offered_ring_is_connected_in_any_later_state)
 {
-	for (int back = 0; back <= 6; back++)
+	for (int back = XENBUS_INIT_WAIT; back <= XENBUS_CLOSED; back++)
 		for (int front = 3; front <= 4; front++) {
 			struct xenbus_view view = { HERE, .back = back, .front = front };
 
 			ck_assert_int_eq(xenbus_next(&view), XENBUS_CONNECT);
 		}
+}
+END_TEST
+
+START_TEST(toolstack_has_time_to_see_the_announcement)
+{
+	static const struct expectation table[] = {
+		{ { HERE, .back = 1, .front = 3 }, XENBUS_ANNOUNCE },
+		{ { HERE, .back = 2, .front = 3, .settling = true }, XENBUS_WAIT },
+		{ { HERE, .back = 2, .front = 3 }, XENBUS_CONNECT },
+	};
+
+	EXPECT(table);
 }
 END_TEST
 
@@ -159,7 +171,8 @@ main(void)
 {
 	const TTest *const tests[] = {
 		new_device_is_announced_once,
-		offered_ring_is_connected_whatever_our_state,
+		offered_ring_is_connected_in_any_later_state,
+		toolstack_has_time_to_see_the_announcement,
 		connected_device_is_left_alone,
 		new_ring_replaces_the_old_one,
 		ring_that_failed_is_not_tried_again,
