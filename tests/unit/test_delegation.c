@@ -560,6 +560,70 @@ START_TEST(a_delegate_hands_on_no_more_than_it_has)
 }
 END_TEST
 
+/* A certified migration key for an approved authority, loaded. */
+static uint32_t
+make_cmk(struct tpm *tpm)
+{
+	struct key_template t = test_signing_key;
+	struct test_session s;
+	struct blob approval, key;
+	uint32_t handle;
+	struct call c;
+
+	t.flags = TPM_MIGRATABLE | TPM_MIGRATEAUTHORITY;
+	t.key12 = true;
+	call_begin_oiap(&c, &s, tpm, TPM_ORD_CMK_ApproveMA, owner_auth);
+	writer_bytes(&c.params, nv_auth, TPM_DIGEST_SIZE); /* any digest of authorities */
+	ck_assert_uint_eq(call_run_all(&c, &approval), TPM_SUCCESS);
+	call_begin_osap(&c, &s, tpm, TPM_ORD_CMK_CreateKey, TPM_KH_SRK, srk_auth);
+	call_new_auth(&c, false, key_auth);
+	write_key_template(&c.params, &t);
+	writer_bytes(&c.params, approval.data, approval.len);
+	writer_bytes(&c.params, nv_auth, TPM_DIGEST_SIZE);
+	ck_assert_uint_eq(call_run_all(&c, &key), TPM_SUCCESS);
+	ck_assert_uint_eq(test_load_key(tpm, &key, &handle), TPM_SUCCESS);
+	return handle;
+}
+
+START_TEST(the_owner_restricts_delegated_use_of_certified_migration_keys)
+{
+	static const struct {
+		uint32_t restriction;
+		TPM_RESULT rc;
+	} cases[] = {
+		{ 0, TPM_INVALID_KEYUSAGE },
+		{ TPM_CMK_DELEGATE_BIND, TPM_INVALID_KEYUSAGE },
+		{ TPM_CMK_DELEGATE_SIGNING, TPM_SUCCESS },
+	};
+	struct tpm *tpm = test_owned_tpm();
+	struct wish wish = { .type = TPM_DEL_KEY_BITS,
+			     .permissions = TPM_KEY_DELEGATE_Sign,
+			     .family = enabled_family(tpm),
+			     .count = 1 };
+	uint32_t key = make_cmk(tpm);
+	struct test_session s;
+	struct blob blob;
+	struct call c;
+
+	ck_assert_uint_eq(delegate_key(tpm, key, &wish, &blob), TPM_SUCCESS);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		/* What holds is what the owner wants when the session is used. */
+		ck_assert_uint_eq(dsap(tpm, &s, TPM_ET_DEL_KEY_BLOB, key, blob.data, blob.len),
+				  TPM_SUCCESS);
+		struct test_session by_owner;
+		call_begin_oiap(&c, &by_owner, tpm, TPM_ORD_CMK_SetRestrictions, owner_auth);
+		writer_u32(&c.params, cases[i].restriction);
+		ck_assert_uint_eq(call_run(&c), TPM_SUCCESS);
+		call_begin(&c, tpm, TPM_ORD_Sign);
+		call_handle(&c, key);
+		writer_sized(&c.params, nv_auth, TPM_DIGEST_SIZE);
+		call_session(&c, &s);
+		ck_assert_uint_eq(call_run(&c), cases[i].rc);
+	}
+	tpm_free(tpm);
+}
+END_TEST
+
 START_TEST(delegations_go_with_the_owner)
 {
 	struct tpm *tpm = test_owned_tpm();
@@ -596,6 +660,7 @@ main(void)
 		the_owner_pointer_lets_a_delegate_speak_as_the_owner,
 		the_use_of_a_key_is_delegated,
 		a_delegate_hands_on_no_more_than_it_has,
+		the_owner_restricts_delegated_use_of_certified_migration_keys,
 		delegations_go_with_the_owner,
 		NULL,
 	};
