@@ -66,8 +66,6 @@ tpm_ResetLockValue(struct command *c)
 {
 	struct tpm *tpm = c->tpm;
 
-	if (!tpm->permanent.owner_installed)
-		return TPM_NOSRK;
 	/* One guess a lock: or the way out were the attacker's way in. */
 	if (tpm->stclear.disableResetLock && time_left(tpm) > 0)
 		return TPM_AUTHFAIL;

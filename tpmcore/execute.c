@@ -71,6 +71,13 @@ auths_least(const struct ordinal *row)
 	return least;
 }
 
+/* Whether the tag, that is the number of authorizations, is one that the command can have. */
+static bool
+tag_fits(const struct command *c)
+{
+	return c->auth_count >= auths_least(c->row) && c->auth_count <= auths_most(c->row);
+}
+
 static void
 read_auth(struct reader *r, struct auth *a)
 {
@@ -96,12 +103,11 @@ parse(struct command *c, const uint8_t *cmd, size_t cmd_len)
 	if (!c->row || !c->row->handler)
 		return TPM_BAD_ORDINAL;
 	c->auth_count = (unsigned)tag - TPM_TAG_RQU_COMMAND;
-	if (c->auth_count > auths_most(c->row) || c->auth_count < auths_least(c->row))
-		return TPM_BADTAG;
 	for (unsigned i = 0; i < 2 && c->row->handles[i] != HANDLE_NONE; i++)
 		c->handle[i] = reader_u32(&r);
 
-	size_t trailer = c->auth_count * AUTH_IN_SIZE;
+	/* Behind a wrong tag nothing but the parameters can be told; check_state refuses it. */
+	size_t trailer = tag_fits(c) ? c->auth_count * AUTH_IN_SIZE : 0;
 	if (r.failed || trailer > r.left)
 		return TPM_BAD_PARAM_SIZE;
 	c->in = reader_of(r.pos, r.left - trailer);
@@ -110,13 +116,13 @@ parse(struct command *c, const uint8_t *cmd, size_t cmd_len)
 		struct reader shape = c->in;
 
 		TPM_RESULT rc = skip_params(&shape, c->row->params);
-		if (!reader_done(&shape))
+		if (shape.failed || (tag_fits(c) && shape.left > 0))
 			return TPM_BAD_PARAM_SIZE;
 		if (rc)
 			return rc;
 	}
 	reader_view(&r, c->in.left);
-	for (unsigned i = 0; i < c->auth_count; i++)
+	for (unsigned i = 0; trailer > 0 && i < c->auth_count; i++)
 		read_auth(&r, &c->auth[i]);
 	return TPM_SUCCESS;
 }
@@ -131,7 +137,7 @@ needs_owner(const struct ordinal *row)
 	return row->attributes & NEEDS_OWNER;
 }
 
-/* Whether the TPM is in a state to run the command at all. */
+/* Whether the TPM is in a state to run the command at all, and only then whether its tag fits. */
 static TPM_RESULT
 check_state(const struct command *c)
 {
@@ -152,7 +158,7 @@ check_state(const struct command *c)
 		return TPM_NOSRK;
 	if (attributes & NEEDS_NO_OWNER && tpm->permanent.owner_installed)
 		return TPM_OWNER_SET;
-	return TPM_SUCCESS;
+	return tag_fits(c) ? TPM_SUCCESS : TPM_BADTAG;
 }
 
 static TPM_RESULT

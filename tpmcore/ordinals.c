@@ -100,7 +100,8 @@ static const struct ordinal table[] = {
 	CMD(TPM, FieldUpgrade, NO_HANDLE, OWNER_OR_NONE, LONG, "*", .attributes = WHEN_OFF,
 	    OWNER_MAY(FieldUpgrade)),
 	CMD(TPM, SetRedirection, KEY, OWNER, SHORT, "4s", OWNER_MAY(SetRedirection)),
-	CMD(TPM, ResetLockValue, NO_HANDLE, HANDLER, SHORT, "", OWNER_MAY(ResetLockValue)),
+	CMD(TPM, ResetLockValue, NO_HANDLE, HANDLER, SHORT, "", .attributes = NEEDS_OWNER,
+	    OWNER_MAY(ResetLockValue)),
 
 	/* Storage functions (10) */
 	CMD(TPM, Seal, KEY, BY_KEY_ALWAYS, MEDIUM, "dss", .attributes = INSERTS_AUTH, KEY_MAY(Seal)),
