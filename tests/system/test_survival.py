@@ -45,6 +45,7 @@ def kill_vtpmd(host):
 def kill_manager(host):
     managers = [p for p in host.processes if p.name == "vtpm_managerd" and p.poll() is None]
     managers[-1].kill9()
+    host.tpm.transport.manager_died()
     host.manager()
 
 
