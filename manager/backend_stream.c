@@ -73,9 +73,9 @@ done(void *ctx, const uint8_t *response, size_t len)
 {
 	struct exchange *exchange = ctx;
 
-	/* In this order: who reads the response may kill the manager before it gets any further. */
-	spool_done(exchange->stream->spool, exchange->mark);
+	/* In this order: a manager that dies in between answers twice, the other way round never. */
 	respond(exchange->stream, exchange->instance, response, len);
+	spool_done(exchange->stream->spool, exchange->mark);
 	free(exchange);
 }
 

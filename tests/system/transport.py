@@ -137,19 +137,19 @@ class Guest:
 
     def __init__(self, backend, instance):
         self.backend, self.instance = backend, instance
-        self.last, self.may_repeat = None, False
+        self.last, self.may_repeat = None, 0
 
     def manager_died(self):
-        """A pipe has no word for "taken", unlike a ring: the last answer may now come once more."""
-        self.may_repeat = True
+        """A pipe has no word for "taken", unlike a ring: the last answer may now come once more,
+        in front of that to the command in flight or to the next."""
+        self.may_repeat = 2
 
     def exchange(self, command):
         self.backend.send(self.instance, command)
         response = self.backend.receive(self.instance)
         if self.may_repeat and response == self.last:
-            self.may_repeat = False
             response = self.backend.receive(self.instance)
-        self.last = response
+        self.last, self.may_repeat = response, max(0, self.may_repeat - 1)
         return response
 
 
