@@ -28,9 +28,9 @@ family_check(struct tpm *tpm, const struct delegate_public *pub)
 struct delegate_row *
 delegate_row_find(struct tpm *tpm, uint32_t index)
 {
-	struct delegate_row *row = tpm->permanent.delegates + index;
+	struct delegate_row *rows = tpm->permanent.delegates;
 
-	return index < MAX_DELEGATES && row->valid ? row : NULL;
+	return index < MAX_DELEGATES && rows[index].valid ? &rows[index] : NULL;
 }
 
 /* The row that TPM_SetOwnerPointer put in the owner's place; NULL: the owner speaks for itself. */
