@@ -129,7 +129,7 @@ tpm_ChangeAuthAsymStart(struct command *c)
 	TPM_RESULT rc = create_ephemeral_key(c, &slot);
 	if (rc)
 		return rc;
-	certify_info_write(&c->out, &slot->key, false, antiReplay);
+	certify_info_write(&c->out, &slot->key, true, antiReplay);
 	crypto_sha1(digest, SPANS(SPAN(c->out.buf, c->out.len)));
 	rc = key_sign_sha1(c->key[0], digest, &c->out);
 	writer_u32(&c->out, slot->handle);
