@@ -68,7 +68,9 @@ area_create(struct tpm *tpm, const struct nv_public *pub, const uint8_t *auth)
 void
 nv_startup_clear(struct tpm *tpm)
 {
-	for (struct nv_area *a = tpm->nv; a < tpm->nv + tpm->nv_count; a++) {
+	for (size_t i = 0; i < tpm->nv_count; i++) {
+		struct nv_area *a = &tpm->nv[i];
+
 		if (!a->pub.bReadSTClear && !a->pub.bWriteSTClear)
 			continue;
 		a->pub.bReadSTClear = a->pub.bWriteSTClear = false;
