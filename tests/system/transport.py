@@ -114,6 +114,12 @@ class FifoBackend:
                     for name in (manager.VTPM_PATH_DUMMY_OUT, manager.VTPM_PATH_DUMMY_IN)]
         self.stream = Stream(*self.fds)
         self.waiting = defaultdict(list)
+        self._drop_what_is_for_others()
+
+    def _drop_what_is_for_others(self):
+        """Answers to commands of those who had the pipes before, and were killed."""
+        while select.select(self.fds[:1], [], [], 0)[0]:
+            os.read(self.fds[0], 1 << 16)
 
     def send(self, instance, command):
         self.stream.write(struct.pack(">I", instance) + command)
