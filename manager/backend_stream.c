@@ -68,13 +68,28 @@ respond(struct stream_backend *stream, uint32_t instance, const uint8_t *respons
 	}
 }
 
+static bool
+says_fail(const uint8_t *response, size_t len)
+{
+	struct reader r = reader_of(response, len);
+
+	reader_view(&r, TPM_HEADER_SIZE - 4);
+	return reader_u32(&r) == TPM_FAIL;
+}
+
 static void
 done(void *ctx, const uint8_t *response, size_t len)
 {
 	struct exchange *exchange = ctx;
+	struct spool *spool = exchange->stream->spool;
 
-	/* In this order: a manager that dies in between answers twice, the other way round never. */
-	respond(exchange->stream, exchange->instance, response, len);
+	/* An instance that did not outlive the earlier manager: whoever asked it has begun anew. */
+	bool pointless = spool_inherited(spool, exchange->mark) && says_fail(response, len);
+
+	/* In this order: a manager that dies in between answers twice, the other way round never.
+	 */
+	if (!pointless)
+		respond(exchange->stream, exchange->instance, response, len);
 	spool_done(exchange->stream->spool, exchange->mark);
 	free(exchange);
 }

@@ -167,6 +167,12 @@ spool_mark(struct spool *spool, size_t before_end, bool *answered)
 	return (uint64_t)at;
 }
 
+bool
+spool_inherited(const struct spool *spool, uint64_t mark)
+{
+	return mark != 0 && (off_t)mark < spool->old;
+}
+
 void
 spool_done(struct spool *spool, uint64_t mark)
 {

@@ -32,9 +32,10 @@ ssize_t spool_fill(struct spool *spool, int fd, struct evbuffer *input);
  * spool_mark: a message has been received whose first byte is that many bytes before the end of
  * what was appended. The number returned names it, and is 0 if it is not in the file, which has a
  * limit, or was crossed out by an earlier manager, which is told by *answered.
- * spool_done: the message (0: none) has been answered.
+ * spool_inherited: an earlier manager read it. spool_done: the message (0: none) has been answered.
  */
 uint64_t spool_mark(struct spool *spool, size_t before_end, bool *answered);
+bool spool_inherited(const struct spool *spool, uint64_t mark);
 void spool_done(struct spool *spool, uint64_t mark);
 
 #endif
