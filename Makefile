@@ -114,17 +114,16 @@ $(BUILD)/frontend: $(BUILD)/opt/tests/xen/frontend.o
 
 $(BUILD)/unit/test_xenbus $(BUILD)/unit/test_backend_xen: | $(BUILD)/xenstored_shim.so
 
-# A test takes from the layers' archive what it needs; of tpmcore all, since a reference to a handler
-# is weak and does not draw it from an archive.
+# A test takes from the layers' archive what it needs.
 UNIT_SUPPORT := $(call objects,san,$(filter-out $(UNIT_TESTS),$(wildcard tests/unit/*.c)))
-$(BUILD)/unit/%: $(BUILD)/san/tests/unit/%.o $(UNIT_SUPPORT) $(call objects,san,$(TPMCORE)) $(BUILD)/san/layers.a
+$(BUILD)/unit/%: $(BUILD)/san/tests/unit/%.o $(UNIT_SUPPORT) $(BUILD)/san/layers.a
 	@mkdir -p $(@D)
 	$(CC) $(SANITIZERS) --coverage -o $@ $^ $(LDLIBS) $(shell pkg-config --libs check)
 
 # RSA is out of a fuzzer's reach: fake_rsa.c stands in for it.
 FUZZ_SUPPORT := $(call objects,fuzz,$(filter-out $(FUZZERS),$(wildcard tests/fuzz/*.c)))
 FAKED        := $(shell sed -n 's/^__typeof__(\(.*\)) .*/-Wl,--wrap=\1/p' tests/fuzz/fake_rsa.h)
-$(BUILD)/fuzzers/%: $(BUILD)/fuzz/tests/fuzz/%.o $(FUZZ_SUPPORT) $(call objects,fuzz,$(TPMCORE)) $(BUILD)/fuzz/layers.a
+$(BUILD)/fuzzers/%: $(BUILD)/fuzz/tests/fuzz/%.o $(FUZZ_SUPPORT) $(BUILD)/fuzz/layers.a
 	@mkdir -p $(@D)
 	$(CLANG) $(SANITIZERS) -fsanitize=fuzzer $(FAKED) -o $@ $^ $(LDLIBS)
 

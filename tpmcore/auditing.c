@@ -157,7 +157,7 @@ tpm_SetOrdinalAuditStatus(struct command *c)
 	bool auditState = reader_u8(&c->in);
 	const struct ordinal *row = ordinal_find(ordinal);
 
-	if (!row || !row->handler || row->attributes & AUDIT_NEVER)
+	if (!row || row->attributes & AUDIT_NEVER)
 		return TPM_BADINDEX;
 	if (audit_status(c->tpm, ordinal) != auditState) {
 		set_status(&c->tpm->permanent, ordinal, auditState);

@@ -8,181 +8,171 @@
 
 #include "tpmcore/core.h"
 
-/* A handler that is not written yet is NULL in the table, and its ordinal answers TPM_BAD_ORDINAL.
- */
-#define COMMAND_PENDING __attribute__((weak))
-
 /* Admin startup and state (3) */
-command_handler tpm_Startup COMMAND_PENDING;
-command_handler tpm_Init COMMAND_PENDING;
-command_handler tpm_SaveState COMMAND_PENDING;
+command_handler tpm_Startup;
+command_handler tpm_SaveState;
 
 /* Testing (4) */
-command_handler tpm_SelfTestFull COMMAND_PENDING;
-command_handler tpm_CertifySelfTest COMMAND_PENDING;
-command_handler tpm_ContinueSelfTest COMMAND_PENDING;
-command_handler tpm_GetTestResult COMMAND_PENDING;
+command_handler tpm_SelfTestFull;
+command_handler tpm_ContinueSelfTest;
+command_handler tpm_GetTestResult;
 
 /* Opt-in (5) */
-command_handler tpm_SetOwnerInstall COMMAND_PENDING;
-command_handler tpm_OwnerSetDisable COMMAND_PENDING;
-command_handler tpm_PhysicalEnable COMMAND_PENDING;
-command_handler tpm_PhysicalDisable COMMAND_PENDING;
-command_handler tpm_PhysicalSetDeactivated COMMAND_PENDING;
-command_handler tpm_SetTempDeactivated COMMAND_PENDING;
-command_handler tpm_SetOperatorAuth COMMAND_PENDING;
+command_handler tpm_SetOwnerInstall;
+command_handler tpm_OwnerSetDisable;
+command_handler tpm_PhysicalEnable;
+command_handler tpm_PhysicalDisable;
+command_handler tpm_PhysicalSetDeactivated;
+command_handler tpm_SetTempDeactivated;
+command_handler tpm_SetOperatorAuth;
 
 /* Ownership (6) */
-command_handler tpm_TakeOwnership COMMAND_PENDING;
-command_handler tpm_OwnerClear COMMAND_PENDING;
-command_handler tpm_ForceClear COMMAND_PENDING;
-command_handler tpm_DisableOwnerClear COMMAND_PENDING;
-command_handler tpm_DisableForceClear COMMAND_PENDING;
-command_handler tpm_PhysicalPresence COMMAND_PENDING;
-command_handler tpm_ResetEstablishmentBit COMMAND_PENDING;
+command_handler tpm_TakeOwnership;
+command_handler tpm_OwnerClear;
+command_handler tpm_ForceClear;
+command_handler tpm_DisableOwnerClear;
+command_handler tpm_DisableForceClear;
+command_handler tpm_PhysicalPresence;
+command_handler tpm_ResetEstablishmentBit;
 
 /* Capability (7) */
-command_handler tpm_GetCapability COMMAND_PENDING;
-command_handler tpm_SetCapability COMMAND_PENDING;
-command_handler tpm_GetCapabilityOwner COMMAND_PENDING;
-command_handler tpm_GetCapabilitySigned COMMAND_PENDING;
+command_handler tpm_GetCapability;
+command_handler tpm_SetCapability;
+command_handler tpm_GetCapabilityOwner;
 
 /* Auditing (8) */
-command_handler tpm_GetAuditDigest COMMAND_PENDING;
-command_handler tpm_GetAuditDigestSigned COMMAND_PENDING;
-command_handler tpm_SetOrdinalAuditStatus COMMAND_PENDING;
-command_handler tpm_GetAuditEvent COMMAND_PENDING;
-command_handler tpm_GetAuditEventSigned COMMAND_PENDING;
-command_handler tpm_GetOrdinalAuditStatus COMMAND_PENDING;
+command_handler tpm_GetAuditDigest;
+command_handler tpm_GetAuditDigestSigned;
+command_handler tpm_SetOrdinalAuditStatus;
 
 /* Administrative functions (9) */
-command_handler tpm_FieldUpgrade COMMAND_PENDING;
-command_handler tpm_SetRedirection COMMAND_PENDING;
-command_handler tpm_ResetLockValue COMMAND_PENDING;
+command_handler tpm_FieldUpgrade;
+command_handler tpm_SetRedirection;
+command_handler tpm_ResetLockValue;
 
 /* Storage functions (10) */
-command_handler tpm_Seal COMMAND_PENDING;
-command_handler tpm_Unseal COMMAND_PENDING;
-command_handler tpm_UnBind COMMAND_PENDING;
-command_handler tpm_CreateWrapKey COMMAND_PENDING;
-command_handler tpm_LoadKey COMMAND_PENDING;
-command_handler tpm_LoadKey2 COMMAND_PENDING;
-command_handler tpm_GetPubKey COMMAND_PENDING;
-command_handler tpm_Sealx COMMAND_PENDING;
+command_handler tpm_Seal;
+command_handler tpm_Unseal;
+command_handler tpm_UnBind;
+command_handler tpm_CreateWrapKey;
+command_handler tpm_LoadKey;
+command_handler tpm_LoadKey2;
+command_handler tpm_GetPubKey;
+command_handler tpm_Sealx;
 
 /* Key migration (11) */
-command_handler tpm_CreateMigrationBlob COMMAND_PENDING;
-command_handler tpm_ConvertMigrationBlob COMMAND_PENDING;
-command_handler tpm_AuthorizeMigrationKey COMMAND_PENDING;
-command_handler tpm_MigrateKey COMMAND_PENDING;
-command_handler tpm_CMK_SetRestrictions COMMAND_PENDING;
-command_handler tpm_CMK_ApproveMA COMMAND_PENDING;
-command_handler tpm_CMK_CreateKey COMMAND_PENDING;
-command_handler tpm_CMK_CreateTicket COMMAND_PENDING;
-command_handler tpm_CMK_CreateBlob COMMAND_PENDING;
-command_handler tpm_CMK_ConvertMigration COMMAND_PENDING;
+command_handler tpm_CreateMigrationBlob;
+command_handler tpm_ConvertMigrationBlob;
+command_handler tpm_AuthorizeMigrationKey;
+command_handler tpm_MigrateKey;
+command_handler tpm_CMK_SetRestrictions;
+command_handler tpm_CMK_ApproveMA;
+command_handler tpm_CMK_CreateKey;
+command_handler tpm_CMK_CreateTicket;
+command_handler tpm_CMK_CreateBlob;
+command_handler tpm_CMK_ConvertMigration;
 
 /* Maintenance (12) */
-command_handler tpm_CreateMaintenanceArchive COMMAND_PENDING;
-command_handler tpm_LoadMaintenanceArchive COMMAND_PENDING;
-command_handler tpm_KillMaintenanceFeature COMMAND_PENDING;
-command_handler tpm_LoadManuMaintPub COMMAND_PENDING;
-command_handler tpm_ReadManuMaintPub COMMAND_PENDING;
+command_handler tpm_CreateMaintenanceArchive;
+command_handler tpm_LoadMaintenanceArchive;
+command_handler tpm_KillMaintenanceFeature;
+command_handler tpm_LoadManuMaintPub;
+command_handler tpm_ReadManuMaintPub;
 
 /* Cryptographic functions (13) */
-command_handler tpm_SHA1Start COMMAND_PENDING;
-command_handler tpm_SHA1Update COMMAND_PENDING;
-command_handler tpm_SHA1Complete COMMAND_PENDING;
-command_handler tpm_SHA1CompleteExtend COMMAND_PENDING;
-command_handler tpm_Sign COMMAND_PENDING;
-command_handler tpm_GetRandom COMMAND_PENDING;
-command_handler tpm_StirRandom COMMAND_PENDING;
-command_handler tpm_CertifyKey COMMAND_PENDING;
-command_handler tpm_CertifyKey2 COMMAND_PENDING;
+command_handler tpm_SHA1Start;
+command_handler tpm_SHA1Update;
+command_handler tpm_SHA1Complete;
+command_handler tpm_SHA1CompleteExtend;
+command_handler tpm_Sign;
+command_handler tpm_GetRandom;
+command_handler tpm_StirRandom;
+command_handler tpm_CertifyKey;
+command_handler tpm_CertifyKey2;
 
 /* Endorsement key (14) */
-command_handler tpm_CreateEndorsementKeyPair COMMAND_PENDING;
-command_handler tpm_CreateRevocableEK COMMAND_PENDING;
-command_handler tpm_RevokeTrust COMMAND_PENDING;
-command_handler tpm_ReadPubek COMMAND_PENDING;
-command_handler tpm_OwnerReadPubek COMMAND_PENDING;
-command_handler tpm_DisablePubekRead COMMAND_PENDING;
-command_handler tpm_OwnerReadInternalPub COMMAND_PENDING;
+command_handler tpm_CreateEndorsementKeyPair;
+command_handler tpm_CreateRevocableEK;
+command_handler tpm_RevokeTrust;
+command_handler tpm_ReadPubek;
+command_handler tpm_OwnerReadPubek;
+command_handler tpm_DisablePubekRead;
+command_handler tpm_OwnerReadInternalPub;
 
 /* Identity creation and activation (15) */
-command_handler tpm_MakeIdentity COMMAND_PENDING;
-command_handler tpm_ActivateIdentity COMMAND_PENDING;
+command_handler tpm_MakeIdentity;
+command_handler tpm_ActivateIdentity;
 
 /* Integrity collection and reporting (16) */
-command_handler tpm_Extend COMMAND_PENDING;
-command_handler tpm_PcrRead COMMAND_PENDING;
-command_handler tpm_Quote COMMAND_PENDING;
-command_handler tpm_PCR_Reset COMMAND_PENDING;
-command_handler tpm_Quote2 COMMAND_PENDING;
+command_handler tpm_Extend;
+command_handler tpm_PcrRead;
+command_handler tpm_Quote;
+command_handler tpm_PCR_Reset;
+command_handler tpm_Quote2;
 
 /* Changing AuthData (17) */
-command_handler tpm_ChangeAuth COMMAND_PENDING;
-command_handler tpm_ChangeAuthOwner COMMAND_PENDING;
-command_handler tpm_ChangeAuthAsymStart COMMAND_PENDING;
-command_handler tpm_ChangeAuthAsymFinish COMMAND_PENDING;
+command_handler tpm_ChangeAuth;
+command_handler tpm_ChangeAuthOwner;
+command_handler tpm_ChangeAuthAsymStart;
+command_handler tpm_ChangeAuthAsymFinish;
 
 /* Authorization sessions (18) */
-command_handler tpm_OIAP COMMAND_PENDING;
-command_handler tpm_OSAP COMMAND_PENDING;
-command_handler tpm_DSAP COMMAND_PENDING;
-command_handler tpm_SetOwnerPointer COMMAND_PENDING;
+command_handler tpm_OIAP;
+command_handler tpm_OSAP;
+command_handler tpm_DSAP;
+command_handler tpm_SetOwnerPointer;
 
 /* Delegation (19) */
-command_handler tpm_Delegate_Manage COMMAND_PENDING;
-command_handler tpm_Delegate_CreateKeyDelegation COMMAND_PENDING;
-command_handler tpm_Delegate_CreateOwnerDelegation COMMAND_PENDING;
-command_handler tpm_Delegate_LoadOwnerDelegation COMMAND_PENDING;
-command_handler tpm_Delegate_ReadTable COMMAND_PENDING;
-command_handler tpm_Delegate_UpdateVerification COMMAND_PENDING;
-command_handler tpm_Delegate_VerifyDelegation COMMAND_PENDING;
+command_handler tpm_Delegate_Manage;
+command_handler tpm_Delegate_CreateKeyDelegation;
+command_handler tpm_Delegate_CreateOwnerDelegation;
+command_handler tpm_Delegate_LoadOwnerDelegation;
+command_handler tpm_Delegate_ReadTable;
+command_handler tpm_Delegate_UpdateVerification;
+command_handler tpm_Delegate_VerifyDelegation;
 
 /* Non-volatile storage (20) */
-command_handler tpm_NV_DefineSpace COMMAND_PENDING;
-command_handler tpm_NV_WriteValue COMMAND_PENDING;
-command_handler tpm_NV_WriteValueAuth COMMAND_PENDING;
-command_handler tpm_NV_ReadValue COMMAND_PENDING;
-command_handler tpm_NV_ReadValueAuth COMMAND_PENDING;
+command_handler tpm_NV_DefineSpace;
+command_handler tpm_NV_WriteValue;
+command_handler tpm_NV_WriteValueAuth;
+command_handler tpm_NV_ReadValue;
+command_handler tpm_NV_ReadValueAuth;
 
 /* Session management (21) */
-command_handler tpm_KeyControlOwner COMMAND_PENDING;
-command_handler tpm_SaveContext COMMAND_PENDING;
-command_handler tpm_LoadContext COMMAND_PENDING;
-command_handler tpm_FlushSpecific COMMAND_PENDING;
+command_handler tpm_KeyControlOwner;
+command_handler tpm_SaveContext;
+command_handler tpm_LoadContext;
+command_handler tpm_FlushSpecific;
 
 /* Timing ticks (23) */
-command_handler tpm_GetTicks COMMAND_PENDING;
-command_handler tpm_TickStampBlob COMMAND_PENDING;
+command_handler tpm_GetTicks;
+command_handler tpm_TickStampBlob;
 
 /* Transport sessions (24) */
-command_handler tpm_EstablishTransport COMMAND_PENDING;
-command_handler tpm_ExecuteTransport COMMAND_PENDING;
-command_handler tpm_ReleaseTransportSigned COMMAND_PENDING;
+command_handler tpm_EstablishTransport;
+command_handler tpm_ExecuteTransport;
+command_handler tpm_ReleaseTransportSigned;
 
 /* Monotonic counter (25) */
-command_handler tpm_CreateCounter COMMAND_PENDING;
-command_handler tpm_IncrementCounter COMMAND_PENDING;
-command_handler tpm_ReadCounter COMMAND_PENDING;
-command_handler tpm_ReleaseCounter COMMAND_PENDING;
-command_handler tpm_ReleaseCounterOwner COMMAND_PENDING;
+command_handler tpm_CreateCounter;
+command_handler tpm_IncrementCounter;
+command_handler tpm_ReadCounter;
+command_handler tpm_ReleaseCounter;
+command_handler tpm_ReleaseCounterOwner;
 
 /* DAA (26) */
-command_handler tpm_DAA_Join COMMAND_PENDING;
-command_handler tpm_DAA_Sign COMMAND_PENDING;
+command_handler tpm_DAA_Join;
+command_handler tpm_DAA_Sign;
 
 /* Deprecated commands (28) */
-command_handler tpm_EvictKey COMMAND_PENDING;
-command_handler tpm_Terminate_Handle COMMAND_PENDING;
-command_handler tpm_SaveKeyContext COMMAND_PENDING;
-command_handler tpm_LoadKeyContext COMMAND_PENDING;
-command_handler tpm_SaveAuthContext COMMAND_PENDING;
-command_handler tpm_LoadAuthContext COMMAND_PENDING;
-command_handler tpm_DirWriteAuth COMMAND_PENDING;
-command_handler tpm_DirRead COMMAND_PENDING;
-command_handler tpm_Reset COMMAND_PENDING;
+command_handler tpm_EvictKey;
+command_handler tpm_Terminate_Handle;
+command_handler tpm_SaveKeyContext;
+command_handler tpm_LoadKeyContext;
+command_handler tpm_SaveAuthContext;
+command_handler tpm_LoadAuthContext;
+command_handler tpm_DirWriteAuth;
+command_handler tpm_DirRead;
+command_handler tpm_Reset;
 
 #endif

@@ -270,11 +270,11 @@ enum duration { DURATION_SHORT, DURATION_MEDIUM, DURATION_LONG };
 struct ordinal {
 	uint32_t ordinal;
 	const char *name;
-	command_handler *handler; /* NULL: TPM_BAD_ORDINAL */
-	uint8_t handles[2];       /* enum handle_kind */
-	uint8_t auths[2];         /* enum auth_kind */
-	uint8_t out_handles;      /* handles at the start of the response, outside its digest */
-	uint8_t duration;         /* enum duration */
+	command_handler *handler;
+	uint8_t handles[2];  /* enum handle_kind */
+	uint8_t auths[2];    /* enum auth_kind */
+	uint8_t out_handles; /* handles at the start of the response, outside its digest */
+	uint8_t duration;    /* enum duration */
 	/*
 	 * The parameters between handles and authorizations: 1 2 4 an integer of that many bytes; b
 	 * a BOOL, 0 or 1; d a digest, nonce or AuthData; L a 16-byte label; s a 32-bit size and

@@ -100,7 +100,7 @@ parse(struct command *c, const uint8_t *cmd, size_t cmd_len)
 	if (tag < TPM_TAG_RQU_COMMAND || tag > TPM_TAG_RQU_AUTH2_COMMAND)
 		return TPM_BADTAG;
 	c->row = ordinal_find(ordinal);
-	if (!c->row || !c->row->handler)
+	if (!c->row)
 		return TPM_BAD_ORDINAL;
 	c->auth_count = (unsigned)tag - TPM_TAG_RQU_COMMAND;
 	for (unsigned i = 0; i < 2 && c->row->handles[i] != HANDLE_NONE; i++)

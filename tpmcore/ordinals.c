@@ -38,15 +38,12 @@ static const struct ordinal table[] = {
 	/* Admin startup and state (3) */
 	CMD(TPM, Startup, NO_HANDLE, NO_AUTH, SHORT, "2",
 	    .attributes = WHEN_OFF | KEEPS_SAVED | WHEN_FAILED | WHEN_POSTINIT),
-	CMD(TPM, Init, NO_HANDLE, NO_AUTH, SHORT, "",
-	    .attributes = WHEN_OFF | KEEPS_SAVED | WHEN_FAILED | WHEN_POSTINIT),
 	CMD(TPM, SaveState, NO_HANDLE, NO_AUTH, MEDIUM, "",
 	    .attributes = WHEN_OFF | KEEPS_SAVED | NO_TRANSPORT),
 
 	/* Testing (4) */
 	CMD(TPM, SelfTestFull, NO_HANDLE, NO_AUTH, LONG, "",
 	    .attributes = WHEN_OFF | KEEPS_SAVED | WHEN_FAILED),
-	CMD(TPM, CertifySelfTest, KEY, BY_KEY, MEDIUM, "d"),
 	CMD(TPM, ContinueSelfTest, NO_HANDLE, NO_AUTH, MEDIUM, "",
 	    .attributes = WHEN_OFF | KEEPS_SAVED | WHEN_FAILED),
 	CMD(TPM, GetTestResult, NO_HANDLE, NO_AUTH, SHORT, "",
@@ -84,7 +81,6 @@ static const struct ordinal table[] = {
 	CMD(TPM, SetCapability, NO_HANDLE, OWNER_OR_NONE, SHORT, "4ss", .attributes = WHEN_OFF,
 	    OWNER_MAY(SetCapability)),
 	CMD(TPM, GetCapabilityOwner, NO_HANDLE, OWNER, SHORT, ""),
-	CMD(TPM, GetCapabilitySigned, KEY, BY_KEY, MEDIUM, "d4s"),
 
 	/* Auditing (8) */
 	CMD(TPM, GetAuditDigest, NO_HANDLE, NO_AUTH, SHORT, "4", .attributes = AUDIT_NEVER | PURE),
@@ -92,9 +88,6 @@ static const struct ordinal table[] = {
 	    KEY_MAY(GetAuditDigestSigned)),
 	CMD(TPM, SetOrdinalAuditStatus, NO_HANDLE, OWNER, SHORT, "4b",
 	    .attributes = AUDIT_DEFAULT, OWNER_MAY(SetOrdinalAuditStatus)),
-	CMD(TPM, GetAuditEvent, NO_HANDLE, NO_AUTH, SHORT, "*", .attributes = AUDIT_NEVER),
-	CMD(TPM, GetAuditEventSigned, NO_HANDLE, NO_AUTH, SHORT, "*", .attributes = AUDIT_NEVER),
-	CMD(TPM, GetOrdinalAuditStatus, NO_HANDLE, NO_AUTH, SHORT, "4", .attributes = AUDIT_NEVER),
 
 	/* Administrative functions (9) */
 	CMD(TPM, FieldUpgrade, NO_HANDLE, OWNER_OR_NONE, LONG, "*", .attributes = WHEN_OFF,

@@ -40,7 +40,7 @@ wrapped_command(struct wrapped *w, struct reader cmd, const struct ordinal **row
 	if (r.failed || size != w->len)
 		return TPM_BAD_PARAM_SIZE;
 	*row = ordinal_find(ordinal);
-	if (!*row || !(*row)->handler)
+	if (!*row)
 		return TPM_BAD_ORDINAL;
 	if (ordinal == TPM_ORD_EstablishTransport || ordinal == TPM_ORD_ExecuteTransport ||
 	    ordinal == TPM_ORD_ReleaseTransportSigned)
