@@ -124,9 +124,13 @@ fetch(struct ctl *ctl, uint32_t *last, json_object *array)
 	struct writer params = writer_of(buf, sizeof(buf));
 	struct reader answer;
 	struct info info = { 0 };
+	bool first = *last == 0;
 
 	writer_u32(&params, *last);
 	int rc = ctl_call(ctl, VTPM_ORD_LIST, &params, &answer);
+	if (rc == 0 && first && !array)
+		printf("%-6s %-36s  %-4s  %-10s  %-7s  %s\n", "ID", "UUID", "TYPE", "STATE", "PID",
+		       "NOTE");
 	*last = 0;
 	while (rc == 0 && answer.left > 0) {
 		info_read(&answer, &info);
@@ -153,9 +157,6 @@ ctl_list(struct ctl *ctl)
 		return rc;
 	if (json)
 		array = json_object_new_array();
-	else
-		printf("%-6s %-36s  %-4s  %-10s  %-7s  %s\n", "ID", "UUID", "TYPE", "STATE", "PID",
-		       "NOTE");
 	do
 		rc = fetch(ctl, &last, array);
 	while (rc == 0 && last != 0);
