@@ -295,6 +295,16 @@ visit_sha1(struct marshal *m, struct stany *s)
 	marshal_bytes(m, s->sha1.block, sizeof(s->sha1.block));
 }
 
+/* The exclusive transport session, if one is named, is among the sessions. */
+static bool
+exclusive_is_there(const struct stany *s)
+{
+	for (unsigned i = 0; i < MAX_TRANSPORTS; i++)
+		if (s->transports[i].handle == s->exclusive)
+			return true;
+	return s->exclusive == 0;
+}
+
 static void
 visit_stany(struct marshal *m, const struct tpm *tpm, struct stany *s)
 {
@@ -316,6 +326,8 @@ visit_stany(struct marshal *m, const struct tpm *tpm, struct stany *s)
 		state_visit_transport(m, &s->transports[i]);
 	for (unsigned i = 0; i < MAX_DAA; i++)
 		state_visit_daa(m, &s->daa[i]);
+	if (m->r && !exclusive_is_there(s))
+		m->r->failed = true;
 }
 
 static void
