@@ -11,7 +11,7 @@ import uuid
 from contract import manager, spec
 from host import BUILD, Host, tpm_at
 from tpm12 import WELL_KNOWN, Tpm, pcr_info, sha1
-from transport import FifoBackend
+from transport import FifoBackend, Ioemu
 
 OWNER, DATA = sha1(b"the owner's password"), sha1(b"the secret's password")
 SECRET = b"the key of the guest's encrypted disk"
@@ -69,7 +69,9 @@ def attach(host, guest):
     """What the hotplug script does when a guest with this uuid starts; returns the guest's TPM."""
     vtpmctl(host, "open", guest)
     backend = host.closes(FifoBackend(host.run_dir))
-    return Tpm(backend.guest(NUMBER))
+    tpm = Tpm(backend.guest(NUMBER))
+    tpm.startup()  # as the BIOS of an HVM guest does
+    return tpm
 
 
 NUMBER = 5  # the instance's
@@ -82,7 +84,8 @@ def demonstrate(host):
     start(host)
 
     step("A guest's vTPM is defined and opened, as the hotplug script does for `vtpm=[...]`")
-    vtpmctl(host, "define", guest, "--id", NUMBER)
+    # An HVM guest with PV drivers: its TPM has the back-end, and a socket besides.
+    vtpmctl(host, "define", guest, "--id", NUMBER, "--type", "hvm")
     tpm = attach(host, guest)
     vtpmctl(host, "list")
     vtpmctl(host, "show", guest)
@@ -104,7 +107,15 @@ def demonstrate(host):
     say(f"sealed: {len(blob)} bytes that only this vTPM opens, only while PCR {PCR} is {measured.hex()}")
     say(f"unsealed: {tpm.unseal(spec.TPM_KH_SRK, WELL_KNOWN, DATA, blob).decode()!r}")
 
-    step("A tool on the host uses a TPM of its own, on a bare byte stream (vtpmd --raw), as tcsd does")
+    step("A tool on the host uses the same TPM, at the instance's socket")
+    at_socket = Tpm(Ioemu(host.run_dir, NUMBER))
+    say(f"at {manager.VTPM_PATH_IOEMU % NUMBER}: endorsement key "
+        f"{at_socket.owner_read_pubek(OWNER).modulus[:8].hex()}...")
+    show_pcrs(at_socket, PCR, PCR)
+    assert at_socket.pcr_read(PCR) == measured
+    assert at_socket.unseal(spec.TPM_KH_SRK, WELL_KNOWN, DATA, blob) == SECRET
+
+    step("Another has a TPM of its own, on a bare byte stream (vtpmd --raw), as tcsd does")
     standalone = host.vtpmd("tool")
     tool = tpm_at(standalone)
     say(f"at {standalone.address}: endorsement key "
