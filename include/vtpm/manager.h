@@ -34,18 +34,24 @@ enum {
 	VTPM_ORD_TPMCOMMAND = 0x00000003, /* a command for the physical TPM -> its response */
 	VTPM_ORD_READY = 0x00000006,      /* - -> -; sent once, when it begins to serve */
 
-	/* From the migration programs. */
-	VTPM_ORD_GET_MIG_KEY = 0x00000004,  /* - -> sized exponent, sized modulus */
-	VTPM_ORD_LOAD_MIG_KEY = 0x00000005, /* sized name, sized exponent, sized modulus -> - */
+	/*
+	 * Of the migration programs; privileged. vtpm/migration.h says how they play together.
+	 * Those marked (peer) come from another host: vtpm_migratord appends its authenticated
+	 * name, sized; without a name they are this host's own.
+	 */
+	VTPM_ORD_GET_MIG_KEY = 0x00000004, /* (peer) - -> sized exponent, sized modulus, scheme:1 */
+	VTPM_ORD_LOAD_MIG_KEY = 0x00000005, /* sized destination, sized exponent, sized modulus,
+					       scheme:1 (missing: TPM 1.2's) -> sized session key,
+					       encrypted to it */
 
 	/* Privileged, the original's. */
 	VTPM_ORD_OPEN =
 	    0x01000001, /* migration type:1, startup mode:1, domain type:1, instance:4 -> - */
 	VTPM_ORD_CLOSE = 0x01000002,      /* instance:4 -> - */
 	VTPM_ORD_DELETE = 0x01000003,     /* instance:4 -> - */
-	VTPM_ORD_MIGRATE_IN = 0x01000004, /* instance:4, sized enveloped state -> - */
+	VTPM_ORD_MIGRATE_IN = 0x01000004, /* (peer) instance:4, sized envelope -> - */
 	VTPM_ORD_MIGRATE_OUT =
-	    0x01000005, /* instance:4, sized destination name -> enveloped state */
+	    0x01000005, /* instance:4, sized destination -> envelope (the rest) */
 
 	/*
 	 * Privileged, our own. Those that name one instance do so in their first parameter; 0 means
@@ -69,6 +75,25 @@ enum {
 					  root key to their present values */
 	VTPM_ORD_RECOVER = 0x0100100a, /* instance:4 -> -. Accepts the NVM file of one that is
 					  refused */
+
+	/* Of the migration programs, our own. */
+	VTPM_ORD_COMMIT = 0x01002000, /* instance:4, fence:8 -> secret:32 */
+	VTPM_ORD_ABORT = 0x01002001,  /* instance:4, fence:8 -> -. It runs here again; refused
+					 (VTPM_FORBIDDEN) once committed */
+	VTPM_ORD_UNDO = 0x01002002,   /* instance:4, fence:8 -> -. Takes a commit back: only after
+					 the destination has answered FORGET */
+	VTPM_ORD_OFFER = 0x01002010,  /* (peer) uuid:16, fence:8, domain type:1, sized domain name,
+					 sized session key -> instance:4 */
+	VTPM_ORD_AWAIT = 0x01002011,  /* (peer) uuid:16, fence:8, milliseconds:4 -> needed:1. At
+					 once when a guest sends it commands, else when the time
+					 is over */
+	VTPM_ORD_ACTIVATE = 0x01002012, /* (peer) uuid:16, fence:8, secret:32 -> - */
+	VTPM_ORD_FORGET = 0x01002013,  /* (peer) uuid:16, fence:8 -> -. Drops the copy, and promises
+					  never to run it; refused if it runs */
+	VTPM_ORD_QUERY = 0x01002014,   /* (peer) uuid:16 -> enum vtpm_migration_state:1, fence:8,
+					  sized name of the other host, time:8 */
+	VTPM_ORD_RESOLVE = 0x01002015, /* (peer) uuid:16, fence:8 -> secret:32 if committed; else
+					  aborts and answers VTPM_FORBIDDEN */
 
 	/*
 	 * From the manager to an instance, over the pipe of its TPM commands. tag and size lie
