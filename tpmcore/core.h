@@ -207,6 +207,7 @@ struct tpm {
 	struct key_slot keys[MAX_KEYS];
 	struct stclear stclear;
 	struct stany stany;
+	uint8_t boot_pcr[TPM_NUM_PCR][DIGEST_SIZE]; /* what TPM_Startup resets PCRs to */
 	uint8_t *saved; /* the blob of TPM_SaveState, owned; NULL: none */
 	size_t saved_len;
 	unsigned changed; /* enum tpm_change flags of the command that runs */
@@ -468,6 +469,9 @@ void pcr_info_at_creation(const struct command *c, struct pcr_info *info);
  */
 TPM_RESULT pcr_extend(struct tpm *tpm, unsigned locality, uint32_t pcr, const uint8_t *digest);
 void pcr_extend_response(struct command *c, uint32_t pcr);
+/* pcr_manufacture: what a platform's PCRs begin with. */
+void pcr_manufacture(struct tpm *tpm);
+
 /* pcr_startup_clear, pcr_startup_state: the values after TPM_Startup(ST_CLEAR) and (ST_STATE). */
 void pcr_startup_clear(struct tpm *tpm);
 void pcr_startup_state(struct tpm *tpm); /* only the resettable ones */

@@ -16,6 +16,18 @@ endorsement_key(const struct tpm *tpm)
 	return (struct key) { .parms = ek_parms, .rsa = tpm->permanent.ek };
 }
 
+size_t
+tpm_ek_public(const struct tpm *tpm, uint8_t *pubkey, size_t size)
+{
+	struct key ek = endorsement_key(tpm);
+	struct writer w = writer_of(pubkey, size);
+
+	if (tpm->permanent.has_ek)
+		key_pubkey_write(&w, &ek);
+	crypto_wipe(&ek, sizeof(ek));
+	return w.failed ? 0 : w.len;
+}
+
 /* The EK's TPM_PUBKEY and, with antiReplay, the checksum over both. */
 static void
 write_pubek(struct command *c, const uint8_t *antiReplay)

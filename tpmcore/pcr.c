@@ -67,17 +67,27 @@ pcr_info_at_creation(const struct command *c, struct pcr_info *info)
 }
 
 void
-pcr_startup_state(struct tpm *tpm)
+pcr_manufacture(struct tpm *tpm)
 {
 	/* PC Client: the registers of the dynamic launch start at ff [TIS 1.21, 7.2]. */
-	memset(tpm->stclear.pcr[16], 0, DIGEST_SIZE);
-	memset(tpm->stclear.pcr[17], 0xff, 6 * DIGEST_SIZE);
-	memset(tpm->stclear.pcr[23], 0, DIGEST_SIZE);
+	memset(tpm->boot_pcr, 0, sizeof(tpm->boot_pcr));
+	memset(tpm->boot_pcr[17], 0xff, 6 * DIGEST_SIZE);
+}
+
+void
+tpm_boot_pcr(struct tpm *tpm, unsigned index, const uint8_t *value)
+{
+	memcpy(tpm->boot_pcr[index], value, DIGEST_SIZE);
+}
+
+void
+pcr_startup_state(struct tpm *tpm)
+{
+	memcpy(tpm->stclear.pcr[16], tpm->boot_pcr[16], 8 * DIGEST_SIZE);
 }
 
 void
 pcr_startup_clear(struct tpm *tpm)
 {
-	memset(tpm->stclear.pcr, 0, sizeof(tpm->stclear.pcr));
-	pcr_startup_state(tpm);
+	memcpy(tpm->stclear.pcr, tpm->boot_pcr, sizeof(tpm->stclear.pcr));
 }

@@ -11,6 +11,7 @@ tpm_new(const struct tpm_platform *platform)
 		return NULL;
 	tpm->platform = *platform;
 	tpm_manufacture(tpm);
+	pcr_manufacture(tpm);
 	tpm_init(tpm);
 	return tpm;
 }

@@ -59,6 +59,19 @@ void tpm_init(struct tpm *tpm);
 TPM_RESULT tpm_manufacture_ek(struct tpm *tpm);
 
 /*
+ * tpm_boot_pcr: PCR index has this value (20 bytes) after each TPM_Startup that resets it, instead
+ * of the platform's 00s or ffs. Forgotten with the struct; no part of any state blob. index must be
+ * below TPM_NUM_PCR (24).
+ */
+void tpm_boot_pcr(struct tpm *tpm, unsigned index, const uint8_t *value);
+
+/*
+ * tpm_ek_public: the endorsement key as TPM_PUBKEY, whoever may read it by TPM_ReadPubek. Returns
+ * its length, 0 if there is none or size is too small.
+ */
+size_t tpm_ek_public(const struct tpm *tpm, uint8_t *pubkey, size_t size);
+
+/*
  * tpm_execute: runs one command at a locality (0-4). cmd is hostile: any bytes of any length.
  * The response is always well formed and at most TPM_BUFFER_SIZE bytes; response must have room for
  * that, may not overlap cmd, and *response_len is set. Returns what changed (enum tpm_change

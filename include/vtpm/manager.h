@@ -33,6 +33,12 @@ enum {
 	VTPM_ORD_LOADNVM = 0x00000002,    /* - -> NVM bytes; none for a new TPM */
 	VTPM_ORD_TPMCOMMAND = 0x00000003, /* a command for the physical TPM -> its response */
 	VTPM_ORD_READY = 0x00000006,      /* - -> -; sent once, when it begins to serve */
+	VTPM_ORD_HOST_PCRS = 0x00000007,  /* - -> count:4, count * {index:4, value:20}: what its
+					     PCRs begin with at the next boot; others as usual */
+	VTPM_ORD_CERTIFY_EK = 0x00000008, /* TPM_PUBKEY of the endorsement key -> its certificate
+					     (DER); nothing if this host certifies none */
+	VTPM_ORD_QUOTE = 0x00000009,      /* PCRs:4 (bit n: PCR n), nonce:20, SHA-256 of the EK's
+					     TPM_PUBKEY:32 -> evidence (vtpm/quote.h) */
 
 	/*
 	 * Of the migration programs; privileged. vtpm/migration.h says how they play together.
@@ -58,8 +64,9 @@ enum {
 	 * all of them where that makes sense.
 	 */
 	VTPM_ORD_DEFINE = 0x01001000, /* domain type:1, migration type:1, instance:4 (0 = lowest
-					 free), uuid:16 -> instance:4. The same uuid always leads to
-					 the same instance. */
+					 free), uuid:16, and maybe a sized list of the host's PCRs
+					 that its own begin with -> instance:4. The same uuid always
+					 leads to the same instance; the list changes its list. */
 	VTPM_ORD_FIND = 0x01001001,   /* uuid:16 -> instance:4 */
 	VTPM_ORD_LIST = 0x01001002,   /* instance:4 -> records (vtpm/info.h) of the instances with
 					 greater numbers, in order; none left = none there */
@@ -112,7 +119,16 @@ enum {
 	VTPM_ORD_KEEP_VOLATILE = 0x02000004, /* - -> -; from now on no command is executed. The
 						volatile state is part of the NVM (SAVENVM) when
 						answered; startup mode save takes it up. */
+	VTPM_ORD_GET_QUOTE = 0x02000005,     /* PCRs:4, nonce:20 -> evidence: as the guest's own
+						VTPM_TPM_ORD_DEEP_QUOTE */
 };
+
+/*
+ * A TPM command for the guest that vtpmd itself answers: TPM_VENDOR_COMMAND | TPM_ORD_Quote.
+ * tag 0x00c1, size:4, ordinal:4, nonce:20, TPM_PCR_SELECTION of the host's PCRs -> tag 0x00c4,
+ * size:4, result:4, sized evidence (vtpm/quote.h). A TPM that stands alone does not know it.
+ */
+enum { VTPM_TPM_ORD_DEEP_QUOTE = 0x20000016 };
 
 /* The parameter of a response with another status than success may be a text for people. */
 enum vtpm_status {

@@ -309,6 +309,23 @@ START_TEST(the_owner_decides_who_reads_the_endorsement_key)
 }
 END_TEST
 
+START_TEST(the_platform_reads_the_key_whoever_else_may)
+{
+	struct tpm *tpm = test_blank_tpm();
+	uint8_t pubkey[512];
+	struct blob read;
+
+	ck_assert_uint_eq(tpm_ek_public(tpm, pubkey, sizeof(pubkey)), 0);
+	ck_assert_uint_eq(tpm_manufacture_ek(tpm), TPM_SUCCESS);
+	ck_assert_uint_eq(tpm_ek_public(tpm, pubkey, 100), 0);
+	size_t len = tpm_ek_public(tpm, pubkey, sizeof(pubkey));
+	ck_assert_uint_eq(test_read_pubek(tpm, &read), TPM_SUCCESS);
+	ck_assert_uint_eq(read.len, len);
+	ck_assert_mem_eq(read.data, pubkey, len);
+	tpm_free(tpm);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -321,6 +338,7 @@ main(void)
 		a_revocable_key_is_revoked_by_who_knows_its_value,
 		with_an_owner_only_the_owner_reads_the_endorsement_key,
 		the_owner_decides_who_reads_the_endorsement_key,
+		the_platform_reads_the_key_whoever_else_may,
 		NULL,
 	};
 

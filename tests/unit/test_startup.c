@@ -57,6 +57,28 @@ resumes(struct tpm *tpm)
 	return rc == TPM_SUCCESS;
 }
 
+START_TEST(registers_of_the_host_take_the_place_of_start_values)
+{
+	struct tpm *tpm = test_tpm();
+	uint8_t extended[TPM_DIGEST_SIZE];
+
+	tpm_boot_pcr(tpm, 4, digest);
+	tpm_boot_pcr(tpm, 17, digest);
+	assert_pcr(tpm, 4, zeros); /* not before the next boot */
+	tpm_init(tpm);
+	ck_assert_uint_eq(test_startup(tpm, TPM_ST_CLEAR), TPM_SUCCESS);
+	for (uint32_t pcr = 0; pcr < TPM_NUM_PCR; pcr++)
+		assert_pcr(tpm, pcr, pcr == 4 || pcr == 17 ? digest : start_value(pcr));
+	extend(tpm, 4);
+	ck_assert_uint_eq(test_plain(tpm, TPM_ORD_SaveState), TPM_SUCCESS);
+	ck_assert_uint_eq(test_pcr_read(tpm, 4, extended), TPM_SUCCESS);
+	ck_assert(resumes(tpm));
+	assert_pcr(tpm, 4, extended);
+	assert_pcr(tpm, 17, digest);
+	tpm_free(tpm);
+}
+END_TEST
+
 START_TEST(registers_start_as_the_pc_client_specification_says)
 {
 	struct tpm *tpm = test_tpm();
@@ -327,6 +349,7 @@ main(void)
 {
 	const TTest *const tests[] = {
 		registers_start_as_the_pc_client_specification_says,
+		registers_of_the_host_take_the_place_of_start_values,
 		a_reset_ends_sessions_and_unloads_keys,
 		without_saved_state_there_is_none_to_resume,
 		a_resumed_tpm_has_its_registers_but_for_the_resettable_ones,
