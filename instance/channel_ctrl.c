@@ -194,6 +194,7 @@ channel_ctrl_open(struct event_base *base, struct instance *instance, struct pla
 	ctrl->platform = platform;
 	ctrl->config = *config;
 	ctrl->fd = fd;
+	ctrl->buffer_size = CTRL_BUFFER_MAX;
 	ctrl->connected = event_new(base, fd, EV_READ | EV_PERSIST, on_connected, ctrl);
 	/* When a QEMU goes and the next comes, the end of the first must be seen first. */
 	if (!ctrl->connected || event_priority_set(ctrl->connected, LOW_PRIORITY) < 0 ||

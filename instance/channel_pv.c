@@ -104,6 +104,17 @@ order_set_presence(struct channel_pv *channel, struct reader *params)
 }
 
 static int
+order_allow_rollback(struct channel_pv *channel, struct reader *params)
+{
+	bool on = reader_u8(params);
+
+	if (!reader_done(params))
+		return VTPM_INVALID_REQUEST;
+	return instance_allow_rollback(channel->instance, on) == TPM_SUCCESS ? VTPM_SUCCESS
+									     : VTPM_FAIL;
+}
+
+static int
 order_clear(struct channel_pv *channel, struct reader *params)
 {
 	if (!reader_done(params))
@@ -125,6 +136,7 @@ static const struct {
 } orders[] = {
 	{ VTPM_ORD_EXECUTE, order_execute },
 	{ VTPM_ORD_SET_PRESENCE, order_set_presence },
+	{ VTPM_ORD_ALLOW_ROLLBACK, order_allow_rollback },
 	{ VTPM_ORD_CLEAR_TPM, order_clear },
 	{ VTPM_ORD_KEEP_VOLATILE, order_keep_volatile },
 };

@@ -12,6 +12,7 @@ enum {
 	CAPABILITIES = 0x17fff, /* all there are but SEND_COMMAND_HEADER */
 	INIT_DELETE_VOLATILE = 1,
 	LOCALITY_MAX = 4,
+	BUFFER_MIN = 3072, /* room for any response, as swtpm has it */
 	STATE_ENCRYPTED = 2,
 	INFO_SPECIFICATION = 1,
 	INFO_ATTRIBUTES = 2,
@@ -199,14 +200,25 @@ ctrl_set_data_fd(struct channel_ctrl *ctrl, struct reader *args, struct ctrl_rep
 	return TPM_SUCCESS;
 }
 
-/* The buffer is as large as TPM 1.2 software expects and not to be changed; 0 only asks. */
+static uint32_t
+within(uint32_t value, uint32_t least, uint32_t most)
+{
+	return value < least ? least : value > most ? most : value;
+}
+
+/* The size of the machine's TIS buffer, which cannot change under a running guest; 0 only asks. */
 static TPM_RESULT
 ctrl_set_buffer_size(struct channel_ctrl *ctrl, struct reader *args, struct ctrl_reply *reply)
 {
-	(void)ctrl;
-	(void)args;
-	for (int i = 0; i < 3; i++)
-		writer_u32(&reply->fields, TPM_BUFFER_SIZE);
+	uint32_t wish = reader_u32(args);
+
+	if (wish != 0 && instance_in_use(ctrl->instance))
+		return TPM_BAD_ORDINAL;
+	if (wish != 0)
+		ctrl->buffer_size = within(wish, BUFFER_MIN, CTRL_BUFFER_MAX);
+	writer_u32(&reply->fields, ctrl->buffer_size);
+	writer_u32(&reply->fields, BUFFER_MIN);
+	writer_u32(&reply->fields, CTRL_BUFFER_MAX);
 	return TPM_SUCCESS;
 }
 

@@ -13,6 +13,7 @@
 #include "instance/conn.h"
 
 enum {
+	CTRL_BUFFER_MAX = TPM_BUFFER_SIZE,
 	CTRL_CANCEL_TPM_CMD = 9, /* the one that is looked for while a command runs */
 };
 
@@ -28,6 +29,7 @@ struct channel_ctrl {
 	bool had_data;       /* the client is a QEMU: it passed a data channel */
 	bool shutdown;       /* SHUTDOWN came */
 	unsigned locality;
+	uint32_t buffer_size;   /* of the TIS, as the client set it */
 	struct blob snapshot;   /* the state that is being read in pieces ... */
 	uint32_t snapshot_type; /* ... and of which type it is */
 	struct log_limit log;

@@ -9,8 +9,9 @@
 
 enum {
 	IMAGE_MAGIC = 0x76544e56, /* "vTNV" */
-	IMAGE_VERSION = 1,
-	IMAGE_HEAD = 4 + 2 + 2,
+	IMAGE_VERSION = 2,
+	IMAGE_WITHOUT_LINEAGE = 1,
+	IMAGE_HEAD = 4 + 2 + 2 + 16 + 8,
 };
 
 void
@@ -53,6 +54,8 @@ image_write(const struct image *image, struct blob *out)
 	writer_u32(&w, IMAGE_MAGIC);
 	writer_u16(&w, IMAGE_VERSION);
 	writer_u16(&w, 0);
+	writer_bytes(&w, image->lineage.id, sizeof(image->lineage.id));
+	writer_u64(&w, image->lineage.generation);
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
 		writer_sized(&w, parts[i]->data, parts[i]->len);
 	*out = (struct blob) { .data = data, .len = w.len };
@@ -71,8 +74,12 @@ image_read(struct image *image, const uint8_t *data, size_t len)
 	reader_u16(&r);
 	if (r.failed || magic != IMAGE_MAGIC)
 		return -EBADMSG;
-	if (version != IMAGE_VERSION)
+	if (version != IMAGE_VERSION && version != IMAGE_WITHOUT_LINEAGE)
 		return -EPROTONOSUPPORT;
+	if (version != IMAGE_WITHOUT_LINEAGE) {
+		reader_bytes(&r, image->lineage.id, sizeof(image->lineage.id));
+		image->lineage.generation = reader_u64(&r);
+	}
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
 		struct reader part = reader_sized(&r);
 

@@ -19,8 +19,18 @@ void blob_clear(struct blob *blob);
 /* blob_copy: makes *to a copy of len bytes; what it held is wiped. 0 or -ENOMEM. */
 int blob_copy(struct blob *to, const void *data, size_t len);
 
+/*
+ * Which TPM a state is of, whoever has it, and how many changes of the permanent state it has seen.
+ * Of a TPM of before there was such a thing: zeros.
+ */
+struct lineage {
+	uint8_t id[16];
+	uint64_t generation;
+};
+
 /* The parts of an image: views into other memory. An absent part has len 0. */
 struct image {
+	struct lineage lineage;
 	struct blob permanent; /* TPM_STATE_PERMANENT */
 	struct blob saved;     /* TPM_STATE_SAVED */
 	struct blob kept;      /* TPM_STATE_VOLATILE of a suspended instance */

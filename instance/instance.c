@@ -18,7 +18,7 @@ instance_snapshot(const struct instance *instance, enum tpm_state kind, struct b
 int
 instance_compose(const struct instance *instance, struct blob *bytes)
 {
-	struct image image = { .kept = instance->stored };
+	struct image image = { .lineage = instance->lineage, .kept = instance->stored };
 
 	int rc = instance_snapshot(instance, TPM_STATE_PERMANENT, &image.permanent);
 	if (rc == 0)
@@ -86,6 +86,8 @@ instance_take_image(struct instance *instance, const struct blob *bytes)
 	if (result == TPM_SUCCESS &&
 	    blob_copy(&instance->stored, image.kept.data, image.kept.len) < 0)
 		result = TPM_RESOURCES;
+	if (result == TPM_SUCCESS)
+		instance->lineage = image.lineage;
 	return result;
 }
 
@@ -110,6 +112,8 @@ instance_keep(struct instance *instance, unsigned changes)
 
 	if (changes == 0)
 		return TPM_SUCCESS;
+	if (changes & TPM_CHANGED_PERMANENT)
+		instance->lineage.generation++;
 	if (changes & ~(unsigned)TPM_CHANGED_VOLATILE)
 		rc = instance_compose(instance, &image);
 	if (rc == 0)
@@ -192,6 +196,13 @@ instance_set_presence(struct instance *instance, bool on)
 {
 	instance->platform->presence = on;
 	record(instance, NULL);
+	return TPM_SUCCESS;
+}
+
+TPM_RESULT
+instance_allow_rollback(struct instance *instance, bool on)
+{
+	instance->rollback = on;
 	return TPM_SUCCESS;
 }
 

@@ -49,6 +49,8 @@ uint64_t instance_last_answer(const struct instance *instance, const uint8_t **r
 
 /* The operator's requests. */
 TPM_RESULT instance_set_presence(struct instance *instance, bool on);
+/* instance_allow_rollback: instance_set_state may once set what it would refuse. */
+TPM_RESULT instance_allow_rollback(struct instance *instance, bool on);
 TPM_RESULT instance_clear(struct instance *instance);
 /* instance_suspend: puts the volatile state beside the permanent one and executes no more. */
 TPM_RESULT instance_suspend(struct instance *instance);
@@ -58,9 +60,14 @@ TPM_RESULT instance_suspend(struct instance *instance);
  * with the volatile state that was stored or set; that is kept for another time unless forget.
  * Calls that need a running TPM return TPM_BAD_ORDINAL when it is off, instance_set_state when it
  * has run.
+ *
+ * Permanent state leaves and comes with its lineage. A TPM that has been used is not replaced by an
+ * older one, nor by another one: TPM_DISABLED_CMD, unless the operator allows it.
  */
 TPM_RESULT instance_power_on(struct instance *instance, bool forget);
 TPM_RESULT instance_power_off(struct instance *instance);
+/* instance_in_use: whether it is on and has been used: then its machine may not be rebuilt. */
+bool instance_in_use(const struct instance *instance);
 TPM_RESULT instance_store_volatile(struct instance *instance);
 TPM_RESULT instance_get_state(struct instance *instance, enum tpm_state kind, struct blob *state);
 TPM_RESULT instance_set_state(struct instance *instance, enum tpm_state kind, const uint8_t *state,

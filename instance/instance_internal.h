@@ -10,6 +10,12 @@
 /* Besides the flags of tpm_execute: the stored volatile state, which is part of the image. */
 enum { CHANGED_STORED = 0x100 };
 
+/* Besides the kinds of state that were pushed: one was refused, so those that follow are, too. */
+enum { PUSH_REFUSED = 1 };
+
+/* The generation of a TPM that was made and not changed since. */
+enum { GENERATION_NEW = 1 };
+
 enum power {
 	POWER_FRESH, /* on, and nothing has happened yet */
 	POWER_ON,
@@ -24,7 +30,9 @@ struct instance {
 	struct journal *journal;
 	struct tpm *tpm;
 	enum power power;
-	unsigned pushed;     /* kinds of state set since the TPM is off, as bits */
+	unsigned pushed; /* kinds of state set since the TPM is off, as bits; PUSH_REFUSED */
+	struct lineage lineage;
+	bool rollback;       /* older state, or another TPM's, may be set once */
 	bool save_failed;    /* the last save did */
 	struct blob durable; /* the image that was saved last */
 	struct blob stored;  /* volatile state for the next power on */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include <vtpm/codec.h>
 #include <vtpm/log.h>
@@ -58,6 +59,18 @@ first_power_on(struct instance *instance)
 	return 0;
 }
 
+static int
+new_lineage(struct instance *instance, uint64_t generation)
+{
+	instance->lineage.generation = generation;
+	if (getrandom(instance->lineage.id, sizeof(instance->lineage.id), 0) !=
+	    sizeof(instance->lineage.id))
+		return -EIO;
+	blob_clear(&instance->durable);
+	int rc = instance_compose(instance, &instance->durable);
+	return rc < 0 ? rc : instance_save(instance, &instance->durable);
+}
+
 /* Makes the TPM that is not there yet, durably. */
 static int
 manufacture(struct instance *instance)
@@ -68,8 +81,7 @@ manufacture(struct instance *instance)
 		log_error("cannot make the endorsement key");
 		return -EIO;
 	}
-	int rc = instance_compose(instance, &instance->durable);
-	return rc < 0 ? rc : instance_save(instance, &instance->durable);
+	return new_lineage(instance, GENERATION_NEW);
 }
 
 /* Takes over the TPM that was saved. */
@@ -81,6 +93,9 @@ take_over(struct instance *instance, const uint8_t *data, size_t len)
 	if (rc < 0)
 		return rc;
 	TPM_RESULT result = instance_take_image(instance, &instance->durable);
+	/* Of an earlier version: whatever it is, it is not new. */
+	if (result == TPM_SUCCESS && instance->lineage.generation == 0)
+		return new_lineage(instance, GENERATION_NEW + 1);
 	if (result == TPM_SUCCESS)
 		return 0;
 	if (result == TPM_BAD_VERSION)

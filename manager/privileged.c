@@ -24,6 +24,7 @@ static const struct {
 	{ VTPM_ORD_VERIFY, 4, privileged_verify },
 	{ VTPM_ORD_CLEAR, 4, privileged_clear },
 	{ VTPM_ORD_PRESENCE, 5, privileged_presence },
+	{ VTPM_ORD_ROLLBACK, 5, privileged_rollback },
 	{ VTPM_ORD_SUSPEND, 4, privileged_suspend },
 	{ VTPM_ORD_RESEAL, ANY_SIZE, privileged_reseal },
 	{ VTPM_ORD_RECOVER, 4, privileged_recover },

@@ -25,6 +25,7 @@ void privileged_find(struct request *request);
 void privileged_suspend(struct request *request);
 void privileged_clear(struct request *request);
 void privileged_presence(struct request *request);
+void privileged_rollback(struct request *request);
 void privileged_list(struct request *request);
 void privileged_show(struct request *request);
 void privileged_status(struct request *request);

@@ -84,6 +84,24 @@ privileged_presence(struct request *request)
 	privileged_there(request, presence_there);
 }
 
+static void
+rollback_there(struct request *request)
+{
+	uint8_t on = request->flag;
+
+	log_warning("instance %u: the host's operator %s its QEMU to set an older state once",
+		    request->entry.id, on ? "allows" : "forbids");
+	tell(request, VTPM_ORD_ALLOW_ROLLBACK, &on, sizeof(on), answer_there);
+}
+
+void
+privileged_rollback(struct request *request)
+{
+	privileged_take_instance(request);
+	request->flag = reader_u8(&request->params) != 0;
+	privileged_there(request, rollback_there);
+}
+
 /* The process is gone and its volatile state durable: what is left is to remember that. */
 static void
 suspend_stopped(struct request *request)

@@ -37,11 +37,11 @@ _vtpmctl() {
 
 	if [[ -z $command ]]; then
 		mapfile -t COMPREPLY < <(compgen -W \
-			"define open close suspend delete clear presence list show status verify \
+			"define open close suspend delete clear presence rollback list show status verify \
 			recover reseal --run-dir --help --version" -- "$cur")
 	elif [[ $cur == -* ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "${options[$command]}" -- "$cur")
-	elif [[ $command =~ ^(open|close|suspend|delete|clear|presence|show|verify|recover)$ ]]; then
+	elif [[ $command =~ ^(open|close|suspend|delete|clear|presence|rollback|show|verify|recover)$ ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "$(vtpmctl "${run_dir[@]}" list 2>/dev/null |
 			grep -oE '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}')" -- "$cur")
 	fi

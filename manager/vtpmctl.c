@@ -23,6 +23,8 @@ static const struct {
 	{ "delete", ctl_delete, "ID|UUID", "destroy an instance and all that it stored" },
 	{ "clear", ctl_clear, "ID|UUID", "take the owner off its TPM, as ForceClear does" },
 	{ "presence", ctl_presence, "ID|UUID on|off", "assert physical presence at its TPM" },
+	{ "rollback", ctl_rollback, "ID|UUID on|off",
+	  "allow its QEMU, once, to set a state older than the present one" },
 	{ "list", ctl_list, "[--json]", "all instances" },
 	{ "show", ctl_show, "ID|UUID [--json]", "one instance in detail" },
 	{ "status", ctl_status, "[--json]", "the manager and its physical TPM" },

@@ -1,5 +1,6 @@
 /*
- * vtpmctl open, close, suspend, delete, clear, presence, recover: what is done to one instance.
+ * vtpmctl open, close, suspend, delete, clear, presence, rollback, recover: what is done to one
+ * instance.
  */
 #include <stdio.h>
 #include <string.h>
@@ -62,8 +63,9 @@ ctl_recover(struct ctl *ctl)
 	return act_on_argument(ctl, VTPM_ORD_RECOVER);
 }
 
-int
-ctl_presence(struct ctl *ctl)
+/* Something to be switched on or off. */
+static int
+act_on_switch(struct ctl *ctl, uint32_t ordinal)
 {
 	uint8_t on = 1;
 	int rc = ctl_options(ctl, NULL, 2, 2);
@@ -74,7 +76,19 @@ ctl_presence(struct ctl *ctl)
 		on = 0;
 	else if (strcmp(ctl->argv[optind + 1], "on") != 0)
 		return ctl_usage(ctl);
-	return act(ctl, VTPM_ORD_PRESENCE, ctl->argv[optind], &on);
+	return act(ctl, ordinal, ctl->argv[optind], &on);
+}
+
+int
+ctl_presence(struct ctl *ctl)
+{
+	return act_on_switch(ctl, VTPM_ORD_PRESENCE);
+}
+
+int
+ctl_rollback(struct ctl *ctl)
+{
+	return act_on_switch(ctl, VTPM_ORD_ROLLBACK);
 }
 
 /*

@@ -35,6 +35,7 @@ int ctl_suspend(struct ctl *ctl);
 int ctl_delete(struct ctl *ctl);
 int ctl_clear(struct ctl *ctl);
 int ctl_presence(struct ctl *ctl);
+int ctl_rollback(struct ctl *ctl);
 int ctl_list(struct ctl *ctl);
 int ctl_show(struct ctl *ctl);
 int ctl_status(struct ctl *ctl);

@@ -82,6 +82,8 @@ enum {
 					  root key to their present values */
 	VTPM_ORD_RECOVER = 0x0100100a, /* instance:4 -> -. Accepts the NVM file of one that is
 					  refused */
+	VTPM_ORD_ROLLBACK = 0x0100100b, /* instance:4, on:1 -> -. Its QEMU may once set an older
+					   state */
 
 	/* Of the migration programs, our own. */
 	VTPM_ORD_COMMIT = 0x01002000, /* instance:4, fence:8 -> secret:32 */
@@ -110,17 +112,18 @@ enum {
 	 */
 	VTPM_TO_INSTANCE = 0x02000000,
 	VTPM_ORD_EXECUTE =
-	    0x02000001,                      /* sequence:8, locality:1, TPM command (the rest)
-						-> sequence:8, TPM response. Sequence numbers count up
-						from 1. The number answered last, sent again, means that
-						its answer was lost: it is repeated, not executed again. */
-	VTPM_ORD_SET_PRESENCE = 0x02000002,  /* on:1 -> - */
-	VTPM_ORD_CLEAR_TPM = 0x02000003,     /* - -> -; durable when answered */
-	VTPM_ORD_KEEP_VOLATILE = 0x02000004, /* - -> -; from now on no command is executed. The
-						volatile state is part of the NVM (SAVENVM) when
-						answered; startup mode save takes it up. */
-	VTPM_ORD_GET_QUOTE = 0x02000005,     /* PCRs:4, nonce:20 -> evidence: as the guest's own
-						VTPM_TPM_ORD_DEEP_QUOTE */
+	    0x02000001,                       /* sequence:8, locality:1, TPM command (the rest)
+						 -> sequence:8, TPM response. Sequence numbers count up
+						 from 1. The number answered last, sent again, means that
+						 its answer was lost: it is repeated, not executed again. */
+	VTPM_ORD_SET_PRESENCE = 0x02000002,   /* on:1 -> - */
+	VTPM_ORD_CLEAR_TPM = 0x02000003,      /* - -> -; durable when answered */
+	VTPM_ORD_KEEP_VOLATILE = 0x02000004,  /* - -> -; from now on no command is executed. The
+						 volatile state is part of the NVM (SAVENVM) when
+						 answered; startup mode save takes it up. */
+	VTPM_ORD_GET_QUOTE = 0x02000005,      /* PCRs:4, nonce:20 -> evidence: as the guest's own
+						 VTPM_TPM_ORD_DEEP_QUOTE */
+	VTPM_ORD_ALLOW_ROLLBACK = 0x02000006, /* on:1 -> - */
 };
 
 /*

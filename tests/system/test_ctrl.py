@@ -6,6 +6,7 @@ import socket
 import struct
 import subprocess
 import threading
+import uuid
 
 import pytest
 
@@ -116,24 +117,125 @@ def test_locality_is_that_of_the_commands(qemu, tpm):
         tpm.extend(20, DIGEST)
 
 
+DYNAMIC_PCRS = range(17, 23)
+
+
+@pytest.mark.parametrize("locality", range(5))
+def test_each_locality_may_extend_the_pcrs_of_the_pc_client_specification(qemu, tpm, locality):
+    may = {17: {2, 3, 4}, 18: {2, 3, 4}, 19: {2, 3}, 20: {1, 2, 3}, 21: {2}, 22: {2},
+           16: {0, 1, 2, 3, 4}, 23: {0, 1, 2, 3, 4}}
+    assert qemu.set_locality(locality) == 0
+    for pcr, localities in may.items():
+        if locality in localities:
+            tpm.extend(pcr, DIGEST)
+        else:
+            with pytest.raises(TpmError, match="TPM_BAD_LOCALITY"):
+                tpm.extend(pcr, DIGEST)
+
+
 def test_dynamic_launch(qemu, tpm):
-    assert tpm.pcr_read(17) == b"\xff" * 20 and not qemu.established()
+    assert all(tpm.pcr_read(pcr) == b"\xff" * 20 for pcr in DYNAMIC_PCRS)
+    assert not qemu.established()
+    assert qemu.set_locality(2) == 0
+    tpm.extend(16, DIGEST)
+    tpm.extend(20, DIGEST)
+    others = {pcr: tpm.pcr_read(pcr) for pcr in range(24) if pcr not in DYNAMIC_PCRS}
     assert qemu.request(qemu.HASH_START)[0] == 0
     for part in (b"some ", b"code"):
         assert qemu.request(qemu.HASH_DATA, u32(len(part)) + part)[0] == 0
     assert qemu.request(qemu.HASH_END)[0] == 0
     assert tpm.pcr_read(17) == sha1(bytes(20), sha1(b"some code"))
-    assert tpm.pcr_read(18) == bytes(20) and qemu.established()
+    assert all(tpm.pcr_read(pcr) == bytes(20) for pcr in DYNAMIC_PCRS[1:])
+    assert {pcr: tpm.pcr_read(pcr) for pcr in others} == others
+    assert qemu.established()
     assert qemu.request(qemu.RESET_TPMESTABLISHED, struct.pack(">B3x", 0))[0] != 0
     assert qemu.established()
     assert qemu.request(qemu.RESET_TPMESTABLISHED, struct.pack(">B3x", 3))[0] == 0
     assert not qemu.established()
 
 
-def test_buffer_size(qemu):
-    for wish in (0, 4096, 100, 0xffffffff):
-        assert qemu.request(qemu.SET_BUFFERSIZE, u32(wish), answer=16) == (
-            0, struct.pack(">III", 4096, 4096, 4096))
+def test_buffer_size_is_kept_within_its_limits_and_asked_with_0(qemu):
+    def size(wish):
+        result, rest = qemu.request(qemu.SET_BUFFERSIZE, u32(wish), answer=16)
+        assert result == 0
+        now, least, most = struct.unpack(">III", rest)
+        assert (least, most) == (3072, 4096)
+        return now
+    assert size(0) == 4096
+    for wish, given in ((100, 3072), (3500, 3500), (0, 3500), (0xffffffff, 4096), (1, 3072)):
+        assert size(wish) == given
+    assert qemu.init() == 0
+    assert size(0) == 3072
+
+
+def test_buffer_size_does_not_change_under_a_running_guest(qemu, tpm):
+    tpm.pcr_read(0)
+    assert qemu.request(qemu.SET_BUFFERSIZE, u32(3072))[0] == spec.TPM_BAD_ORDINAL
+    assert qemu.request(qemu.SET_BUFFERSIZE, u32(0), answer=16)[1][:4] == u32(4096)
+    assert qemu.request(qemu.STOP)[0] == 0
+    assert qemu.request(qemu.SET_BUFFERSIZE, u32(3072), answer=16)[1][:4] == u32(3072)
+
+
+def test_established_outlives_power_until_it_is_reset(machine, qemu, tpm):
+    for command in (qemu.HASH_START, qemu.HASH_END):
+        assert qemu.request(command)[0] == 0
+    assert qemu.init() == 0
+    assert qemu.established()
+    assert qemu.request(qemu.SHUTDOWN)[0] == 0
+    machine.process.wait(60)
+    again = Machine(machine.host).qemu()
+    assert again.init() == 0
+    Tpm(again).startup()
+    assert again.established()
+
+
+def test_guest_reset_ends_a_launch_that_had_begun(qemu, tpm):
+    assert qemu.request(qemu.HASH_START)[0] == 0
+    assert qemu.request(qemu.HASH_DATA, u32(4) + b"code")[0] == 0
+    assert qemu.init() == 0
+    tpm.startup()
+    assert qemu.request(qemu.HASH_END)[0] != 0
+    assert tpm.pcr_read(17) == b"\xff" * 20
+
+
+@pytest.mark.parametrize("number, payload, result", [
+    pytest.param(Qemu.HASH_DATA, u32(3) + b"abc", spec.TPM_SHA_THREAD, id="HASH_DATA before START"),
+    pytest.param(Qemu.HASH_END, b"", spec.TPM_SHA_THREAD, id="HASH_END before START"),
+    pytest.param(Qemu.SET_LOCALITY, b"\5\0\0\0", spec.TPM_BAD_LOCALITY, id="SET_LOCALITY 5"),
+    pytest.param(Qemu.RESET_TPMESTABLISHED, b"\2\0\0\0", spec.TPM_BAD_LOCALITY,
+                 id="RESET_TPMESTABLISHED at 2"),
+    pytest.param(Qemu.RESET_TPMESTABLISHED, b"\xff\0\0\0", spec.TPM_BAD_LOCALITY,
+                 id="RESET_TPMESTABLISHED at 255"),
+    pytest.param(Qemu.GET_STATEBLOB, struct.pack(">III", 0, 0, 0), spec.TPM_BAD_PARAMETER,
+                 id="GET_STATEBLOB of type 0"),
+    pytest.param(Qemu.GET_STATEBLOB, struct.pack(">III", 0, 4, 0), spec.TPM_BAD_PARAMETER,
+                 id="GET_STATEBLOB of type 4"),
+    pytest.param(Qemu.GET_STATEBLOB, struct.pack(">III", 0, PERMANENT, 0xffffffff),
+                 spec.TPM_BAD_PARAMETER, id="GET_STATEBLOB beyond its end"),
+    pytest.param(Qemu.SET_STATEBLOB, struct.pack(">III", 0, PERMANENT, 1) + b"x",
+                 spec.TPM_BAD_ORDINAL, id="SET_STATEBLOB of a running TPM"),
+    pytest.param(Qemu.SET_DATAFD, b"", spec.TPM_BAD_PARAMETER, id="SET_DATAFD without one"),
+    pytest.param(Qemu.SET_BUFFERSIZE, u32(3072), spec.TPM_BAD_ORDINAL,
+                 id="SET_BUFFERSIZE of a running TPM"),
+    pytest.param(Qemu.GET_INFO, struct.pack(">QII", 3, 0xffffffff, 0), spec.TPM_BAD_PARAMETER,
+                 id="GET_INFO beyond its end"),
+])
+def test_error_is_told_and_nothing_else_happens(qemu, tpm, number, payload, result):
+    value = tpm.extend(1, DIGEST)
+    assert qemu.request(number, payload)[0] == result
+    assert tpm.pcr_read(1) == value
+    assert qemu.capabilities() == 0x17fff
+
+
+@pytest.mark.parametrize("number, payload", [
+    (Qemu.STORE_VOLATILE, b""), (Qemu.HASH_START, b""), (Qemu.HASH_DATA, u32(3) + b"abc"),
+    (Qemu.HASH_END, b""), (Qemu.RESET_TPMESTABLISHED, b"\3\0\0\0")])
+def test_what_needs_a_running_tpm_is_refused_after_stop(qemu, tpm, number, payload):
+    assert qemu.request(qemu.STOP)[0] == 0
+    assert qemu.request(number, payload)[0] == spec.TPM_BAD_ORDINAL
+    assert qemu.request(qemu.STOP)[0] == 0  # once more is no error
+    assert qemu.init() == 0
+    tpm.startup()
 
 
 def test_info_is_json(qemu):
@@ -202,6 +304,93 @@ def test_damaged_state_is_refused_and_the_old_one_is_still_there(qemu, tpm):
     assert qemu.init() == 0
     tpm.startup()
     assert tpm.read_pubek().modulus == key.modulus
+
+
+def test_encrypted_state_is_refused(qemu, tpm):
+    """Ours never is: who says so has another TPM's."""
+    blob = get_blob(qemu, PERMANENT)
+    assert qemu.request(qemu.STOP)[0] == 0
+    encrypted = struct.pack(">III", 2, PERMANENT, len(blob)) + blob
+    assert qemu.request(qemu.SET_STATEBLOB, encrypted)[0] == spec.TPM_BAD_PARAMETER
+    assert set_blob(qemu, PERMANENT, blob) == 0
+
+
+def test_state_in_pieces_is_that_of_the_first(qemu, tpm):
+    whole = get_blob(qemu, VOLATILE)
+    tpm.extend(1, DIGEST)
+    assert get_blob(qemu, VOLATILE, 50) == whole[50:]
+    assert get_blob(qemu, VOLATILE) != whole
+
+
+# QEMU pushes what it had saved: never behind the back of the operator in place of newer state
+
+@pytest.fixture
+def owned(qemu, tpm):
+    """A TPM that got an owner after its state was saved; that state."""
+    tpm.create_ek()
+    old = get_blob(qemu, PERMANENT)
+    tpm.take_ownership(OWNER)
+    assert qemu.request(qemu.STOP)[0] == 0
+    return old
+
+
+def test_state_of_before_is_refused_and_what_follows_it_too(machine, qemu, tpm, owned):
+    volatile = get_blob(qemu, VOLATILE)
+    assert set_blob(qemu, PERMANENT, owned) == spec.TPM_DISABLED_CMD
+    for kind in (VOLATILE, SAVED):
+        assert set_blob(qemu, kind, volatile) == spec.TPM_DISABLED_CMD
+    assert "'vtpmctl rollback 1 on'" in machine.process.log()
+    assert qemu.init() == 0
+    tpm.startup()
+    assert tpm.has_owner()
+
+
+def test_state_that_is_as_new_is_taken(qemu, tpm, owned):
+    now = get_blob(qemu, PERMANENT)
+    assert set_blob(qemu, PERMANENT, now) == 0
+    assert set_blob(qemu, PERMANENT, owned) == spec.TPM_DISABLED_CMD
+    assert qemu.request(qemu.STOP)[0] == 0
+    assert set_blob(qemu, PERMANENT, now) == 0
+
+
+def test_state_of_another_tpm_is_taken_only_by_one_that_was_never_used(host, qemu, tpm, owned):
+    other = Machine(host, "other").qemu()
+    assert other.request(other.STOP)[0] == 0
+    assert set_blob(qemu, PERMANENT, get_blob(other, PERMANENT)) == spec.TPM_DISABLED_CMD
+    assert set_blob(other, PERMANENT, get_blob(qemu, PERMANENT)) == 0
+    # It is that TPM from now on, and so is newer than what was saved of it.
+    assert set_blob(other, PERMANENT, owned) == spec.TPM_DISABLED_CMD
+    assert other.init() == 0
+    tpm = Tpm(other)
+    tpm.startup()
+    assert tpm.has_owner()
+
+
+def test_operator_allows_one_rollback(host):
+    host.manager()
+    host.vtpmctl("define", uuid.uuid4(), "--type", "hvm", "--id", 7)
+    assert host.vtpmctl("rollback", 7, "on", check=False).returncode == 1  # it does not run
+    qemu = host.closes(Qemu(host.run_dir / "socks/7.ctrl"))
+    assert qemu.init() == 0
+    tpm = Tpm(qemu)
+    tpm.startup()
+    first = get_blob(qemu, PERMANENT)
+    tpm.take_ownership(OWNER)
+    second = get_blob(qemu, PERMANENT)
+    assert qemu.request(qemu.STOP)[0] == 0
+    host.vtpmctl("rollback", 7, "on")
+    host.vtpmctl("rollback", 7, "off")
+    assert set_blob(qemu, PERMANENT, first) == spec.TPM_DISABLED_CMD
+    host.vtpmctl("rollback", 7, "on")
+    assert qemu.request(qemu.STOP)[0] == 0
+    assert set_blob(qemu, PERMANENT, first) == 0
+    # That was the one time; and nothing of before it is newer.
+    for blob in (first, second):
+        assert qemu.request(qemu.STOP)[0] == 0
+        assert set_blob(qemu, PERMANENT, blob) == spec.TPM_DISABLED_CMD
+    assert qemu.init() == 0
+    tpm.startup()
+    assert not tpm.has_owner()
 
 
 def test_stored_volatile_state_is_taken_up_once(qemu, tpm):
@@ -323,9 +512,10 @@ def test_swtpm_ioctl_understands_all_answers(ioctl, machine):
     ioctl("-C")
     ioctl("-v")
     assert "0x0" in ioctl("-g")
-    assert "4096" in ioctl("-b", 4096)
+    assert "4096" in ioctl("-b", 0)
     assert json.loads(ioctl("--info", 1))["TPMSpecification"]["family"] == "1.2"
     ioctl("--stop")
+    assert "3072" in ioctl("-b", 100)
     ioctl("-s")
     assert machine.process.wait(60) == 0
 

@@ -46,7 +46,8 @@ def test_number_and_uuid_of_another_are_refused_by_name(managed):
     ["define"], ["define", "no-uuid"], ["define", UUIDS[0], "--id", "0"],
     ["define", UUIDS[0], "--id", "4294967296"], ["define", UUIDS[0], "--type", "pv"],
     ["open"], ["open", "5", "6"], ["open", "5", "--startup", "now"], ["close", "-1"],
-    ["presence", "5"], ["presence", "5", "maybe"], ["list", "5"], ["list", "--yaml"], ["fly"], [],
+    ["presence", "5"], ["presence", "5", "maybe"], ["rollback", "5"], ["list", "5"],
+    ["list", "--yaml"], ["fly"], [],
 ])
 def test_wrong_usage_has_exit_status_2(host, arguments):
     done = host.vtpmctl(*arguments, check=False)

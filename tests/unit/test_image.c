@@ -53,6 +53,33 @@ START_TEST(an_image_that_is_cut_or_longer_is_none)
 }
 END_TEST
 
+START_TEST(lineage_is_part_of_an_image)
+{
+	struct image image = { .lineage = { .id = "0123456789abcde", .generation = 7 } };
+	struct blob bytes = { 0 };
+
+	ck_assert_int_eq(image_write(&image, &bytes), 0);
+	image = (struct image) { 0 };
+	ck_assert_int_eq(image_read(&image, bytes.data, bytes.len), 0);
+	ck_assert_mem_eq(image.lineage.id, "0123456789abcde", 16);
+	ck_assert_uint_eq(image.lineage.generation, 7);
+	blob_clear(&bytes);
+}
+END_TEST
+
+START_TEST(an_image_of_before_lineages_is_read)
+{
+	static const uint8_t bytes[] = { 'v', 'T', 'N', 'V', 0, 1, 0, 0, 0, 0, 0,
+					 1,   'p', 0,   0,   0, 0, 0, 0, 0, 0 };
+	struct image image;
+
+	ck_assert_int_eq(image_read(&image, bytes, sizeof(bytes)), 0);
+	ck_assert_uint_eq(image.lineage.generation, 0);
+	ck_assert_uint_eq(image.permanent.len, 1);
+	ck_assert_mem_eq(image.permanent.data, "p", 1);
+}
+END_TEST
+
 START_TEST(a_later_version_is_told_from_damage)
 {
 	struct blob bytes = written();
@@ -85,6 +112,8 @@ main(void)
 	const TTest *const tests[] = {
 		what_was_put_together_is_taken_apart,
 		an_image_that_is_cut_or_longer_is_none,
+		lineage_is_part_of_an_image,
+		an_image_of_before_lineages_is_read,
 		a_later_version_is_told_from_damage,
 		an_image_that_the_manager_would_refuse_is_not_made,
 		NULL,
