@@ -142,7 +142,7 @@ tpm_GetAuditDigestSigned(struct command *c)
 	write_counter(c->tpm, &c->out);
 	writer_bytes(&c->out, s->auditDigest, DIGEST_SIZE);
 	writer_bytes(&c->out, ordinalDigest, DIGEST_SIZE);
-	TPM_RESULT rc = key_sign_sha1(key, digest, &c->out);
+	TPM_RESULT rc = key_sign_sha1(c, key, digest);
 	if (rc == TPM_SUCCESS && closeAudit) {
 		memset(s->auditDigest, 0, DIGEST_SIZE);
 		s->audit_open = false;

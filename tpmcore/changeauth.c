@@ -17,7 +17,7 @@ open_entity(const struct command *c, uint16_t entityType, struct reader encData,
 		return TPM_WRONG_ENTITYTYPE;
 	if (c->key[0]->keyUsage != TPM_KEY_STORAGE)
 		return TPM_INVALID_KEYUSAGE;
-	TPM_RESULT rc = key_decrypt(c->key[0], plain, len, encData);
+	TPM_RESULT rc = key_decrypt(c->tpm, c->key[0], plain, len, encData);
 	if (rc)
 		return rc;
 	bool sealed = *len > 0 && plain[0] == TPM_PT_SEAL;
@@ -131,7 +131,7 @@ tpm_ChangeAuthAsymStart(struct command *c)
 		return rc;
 	certify_info_write(&c->out, &slot->key, true, antiReplay);
 	crypto_sha1(digest, SPANS(SPAN(c->out.buf, c->out.len)));
-	rc = key_sign_sha1(c->key[0], digest, &c->out);
+	rc = key_sign_sha1(c, c->key[0], digest);
 	writer_u32(&c->out, slot->handle);
 	key_write(&c->out, &slot->key, NULL, 0);
 	if (rc)
@@ -142,11 +142,12 @@ tpm_ChangeAuthAsymStart(struct command *c)
 /* TPM_CHANGEAUTH_VALIDATE [Part 2, 12.1]: the new AuthData and a nonce, encrypted to the ephemeral
  * key. */
 static TPM_RESULT
-read_new_auth(const struct key *ephemeral, struct reader enc, uint8_t *newAuth, uint8_t *n1)
+read_new_auth(const struct tpm *tpm, const struct key *ephemeral, struct reader enc,
+	      uint8_t *newAuth, uint8_t *n1)
 {
 	uint8_t plain[CRYPTO_RSA_MAX];
 	size_t len;
-	TPM_RESULT rc = key_decrypt(ephemeral, plain, &len, enc);
+	TPM_RESULT rc = key_decrypt(tpm, ephemeral, plain, &len, enc);
 
 	if (rc == TPM_SUCCESS && len != 2 * DIGEST_SIZE)
 		rc = TPM_INVALID_STRUCTURE;
@@ -185,7 +186,7 @@ tpm_ChangeAuthAsymFinish(struct command *c)
 		return TPM_INVALID_KEYUSAGE;
 	TPM_RESULT rc = open_entity(c, entityType, encData, plain, &len);
 	if (rc == TPM_SUCCESS)
-		rc = read_new_auth(c->key[1], encNewAuth, newAuth, n1);
+		rc = read_new_auth(c->tpm, c->key[1], encNewAuth, newAuth, n1);
 	if (rc == TPM_SUCCESS) {
 		/* Who knows the old AuthData says so by linking the new one to it. */
 		crypto_hmac(link, plain + AUTH_AT, DIGEST_SIZE, SPANS(SPAN(newAuth, DIGEST_SIZE)));

@@ -262,7 +262,7 @@ tpm_CMK_CreateBlob(struct command *c)
 	struct reader ahead = c->in;
 	reader_sized(&ahead);
 	reader_sized(&ahead);
-	rc = private_area_open(&area, c->key[0], reader_sized(&ahead));
+	rc = private_area_open(c->tpm, &area, c->key[0], reader_sized(&ahead));
 	if (rc == TPM_SUCCESS && area.payload != TPM_PT_MIGRATE_RESTRICTED &&
 	    area.payload != TPM_PT_MIGRATE_EXTERNAL)
 		rc = TPM_INVALID_STRUCTURE;
@@ -306,7 +306,8 @@ tpm_CMK_ConvertMigration(struct command *c)
 	key_pubkey_digest(&key, source);
 	key_pubkey_digest(parent, destination);
 	cmk_p_hash(&list, source, pHash);
-	rc = migration_unpack(&area, parent, encData, reader_sized(&c->in), TPM_PT_CMK_MIGRATE);
+	rc = migration_unpack(c->tpm, &area, parent, encData, reader_sized(&c->in),
+			      TPM_PT_CMK_MIGRATE);
 	if (rc == TPM_SUCCESS && !crypto_equal(pHash, area.migrationAuth, DIGEST_SIZE))
 		rc = TPM_AUTHFAIL;
 	if (rc == TPM_SUCCESS)

@@ -210,7 +210,10 @@ struct tpm {
 	uint8_t boot_pcr[TPM_NUM_PCR][DIGEST_SIZE]; /* what TPM_Startup resets PCRs to */
 	uint8_t *saved; /* the blob of TPM_SaveState, owned; NULL: none */
 	size_t saved_len;
-	unsigned changed; /* enum tpm_change flags of the command that runs */
+	/* Of the command that runs: */
+	unsigned changed;     /* enum tpm_change flags */
+	bool cancelled;       /* the platform wished so */
+	struct cancel cancel; /* tpm_cancelled, for private-key operations */
 };
 
 #define PERMANENT_FLAG(tpm, name) ((tpm)->permanent.flags[TPM_PF_##name])
@@ -265,6 +268,11 @@ enum {
 	INSERTS_AUTH = 1 << 14, /* new AuthData comes encrypted by the first session: never OIAP */
 };
 
+/*
+ * How long a command may take [Part 2, 21.2, TPM_CAP_PROP_DURATION]. Whatever uses a private key is
+ * not short, and what is not short can be cancelled: it then ends TPM_FAIL and the TPM is as if the
+ * command had never come.
+ */
 enum duration { DURATION_SHORT, DURATION_MEDIUM, DURATION_LONG };
 
 /* One row of the table of commands (ordinals.c). */
@@ -322,6 +330,7 @@ struct command {
 	struct span params;             /* the same, whole */
 	uint8_t in_digest[DIGEST_SIZE]; /* inParamDigest */
 	bool audited;
+	struct tpm *before; /* to return to, if it is cancelled; NULL: it cannot be */
 
 	unsigned auth_count;
 	struct auth auth[2];
@@ -414,7 +423,10 @@ void key_slot_free(struct key_slot *slot);
 /* key_valid_parms: whether parms are those of an RSA key that key.keyUsage may have.
  * TPM_BAD_KEY_PROPERTY ... */
 TPM_RESULT key_check_parms(const struct key *key);
-/* key_generate: fills rsa by parms; TPM_FAIL when cancelled. */
+/*
+ * What uses a private key ends TPM_FAIL when the command is cancelled.
+ * key_generate: fills rsa by parms.
+ */
 TPM_RESULT key_generate(struct tpm *tpm, struct key *key);
 /*
  * key_create (storage.c): generates key, whose public template and AuthData are set, wraps it under
@@ -424,12 +436,14 @@ TPM_RESULT key_create(struct command *c, struct key *key);
 /* key_wrap: encrypts TPM_STORE_ASYMKEY of key under parent, at most CRYPTO_RSA_MAX bytes.
  * key_unwrap reverses it. */
 TPM_RESULT key_wrap(const struct key *parent, const struct key *key, uint8_t *enc, size_t *len);
-TPM_RESULT key_unwrap(const struct key *parent, struct key *key, struct reader enc);
+TPM_RESULT key_unwrap(const struct tpm *tpm, const struct key *parent, struct key *key,
+		      struct reader enc);
 /* key_encrypt, key_decrypt: OAEP with the TPM's label; out has CRYPTO_RSA_MAX bytes.
  * TPM_ENCRYPT_ERROR, TPM_DECRYPT_ERROR. */
 TPM_RESULT key_encrypt(const struct key *key, uint8_t *out, size_t *len, const void *in,
 		       size_t in_len);
-TPM_RESULT key_decrypt(const struct key *key, uint8_t *out, size_t *len, struct reader in);
+TPM_RESULT key_decrypt(const struct tpm *tpm, const struct key *key, uint8_t *out, size_t *len,
+		       struct reader in);
 /* key_migratable: by keyFlags. key_can_sign: by keyUsage: signing, legacy and identity keys. */
 bool key_migratable(const struct key *key);
 bool key_can_sign(const struct key *key);
@@ -442,9 +456,8 @@ void key_cmk_auth(const struct tpm *tpm, const struct key *key, const uint8_t *m
 		  uint8_t *auth);
 /* key_check_pcr: PCRs and locality that the key is bound to are right now. */
 TPM_RESULT key_check_pcr(const struct command *c, const struct key *key);
-/* key_sign_sha1: info as sigScheme wants it, over a digest; writes a sized signature.
- * TPM_INAPPROPRIATE_SIG ... */
-TPM_RESULT key_sign_sha1(const struct key *key, const uint8_t *digest, struct writer *out);
+/* key_sign_sha1: answers a digest's PKCS #1 v1.5 signature, sized. */
+TPM_RESULT key_sign_sha1(struct command *c, const struct key *key, const uint8_t *digest);
 /* sign_info_digest: SHA-1 of a TPM_SIGN_INFO [Part 2, 11.5]; fixed says what is signed: "SIGN" ...
  */
 void sign_info_digest(const char *fixed, const uint8_t *replay, struct span data, uint8_t *digest);
@@ -479,6 +492,8 @@ void pcr_startup_state(struct tpm *tpm); /* only the resettable ones */
 /* ---- Platform ---- */
 
 TPM_RESULT tpm_random(struct tpm *tpm, void *buf, size_t len);
+/* tpm_cancelled: whether the platform wishes, or wished before, to cancel the command that runs. */
+bool tpm_cancelled(void *tpm);
 /* saved_state_drop: what TPM_SaveState kept no longer holds; durable, so that it never comes back.
  */
 void saved_state_drop(struct tpm *tpm);

@@ -256,7 +256,7 @@ start(void)
 
 int
 crypto_modexp2(uint8_t *out, size_t out_len, struct span a, struct span x, struct span b,
-	       struct span y, struct span n)
+	       struct span y, struct span n, const struct cancel *cancel)
 {
 	BN_CTX *ctx = start();
 	BIGNUM *result = ctx ? BN_CTX_get(ctx) : NULL;
@@ -271,7 +271,8 @@ crypto_modexp2(uint8_t *out, size_t out_len, struct span a, struct span x, struc
 
 		ok = power &&
 		     BN_mod_exp_mont_consttime(factor, factor, power, modulus, ctx, NULL) &&
-		     BN_mod_mul(result, result, factor, modulus, ctx);
+		     BN_mod_mul(result, result, factor, modulus, ctx) &&
+		     !(cancel && cancel->cancelled(cancel->ctx));
 	}
 	return finish(ctx, ok, result, out, out_len);
 }

@@ -131,9 +131,16 @@ typedef int init_fn(EVP_PKEY_CTX *ctx);
 typedef int operate_fn(EVP_PKEY_CTX *ctx, uint8_t *out, size_t *out_len, const uint8_t *in,
 		       size_t len);
 
+static bool
+cancelled(const struct cancel *cancel)
+{
+	return cancel && cancel->cancelled(cancel->ctx);
+}
+
 /* in to the power of one of the key's exponents, n_len bytes to n_len bytes. */
 static bool
-raw_operation(const struct rsa_key *key, bool with_private, uint8_t *out, const uint8_t *in)
+raw_operation(const struct rsa_key *key, bool with_private, uint8_t *out, const uint8_t *in,
+	      const struct cancel *cancel)
 {
 	init_fn *init = with_private ? EVP_PKEY_decrypt_init : EVP_PKEY_encrypt_init;
 	operate_fn *operate = with_private ? EVP_PKEY_decrypt : EVP_PKEY_encrypt;
@@ -141,7 +148,8 @@ raw_operation(const struct rsa_key *key, bool with_private, uint8_t *out, const 
 	EVP_PKEY_CTX *ctx = pkey ? EVP_PKEY_CTX_new_from_pkey(NULL, pkey, NULL) : NULL;
 	size_t len = key->n_len;
 	bool ok = ctx && init(ctx) > 0 && EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_NO_PADDING) > 0 &&
-		  operate(ctx, out, &len, in, key->n_len) > 0 && len == key->n_len;
+		  !cancelled(cancel) && operate(ctx, out, &len, in, key->n_len) > 0 &&
+		  len == key->n_len && !cancelled(cancel);
 
 	if (!ok) {
 		ERR_clear_error();
@@ -152,19 +160,18 @@ raw_operation(const struct rsa_key *key, bool with_private, uint8_t *out, const 
 	return ok;
 }
 
-struct cancel {
-	bool (*cancelled)(void *ctx);
-	void *ctx;
-	bool seen; /* OpenSSL overlooks some of our refusals to go on */
+struct generation {
+	const struct cancel *cancel;
+	bool cancelled; /* OpenSSL overlooks some of our refusals to go on */
 };
 
 static int
 continue_generation(EVP_PKEY_CTX *ctx)
 {
-	struct cancel *cancel = EVP_PKEY_CTX_get_app_data(ctx);
+	struct generation *generation = EVP_PKEY_CTX_get_app_data(ctx);
 
-	cancel->seen |= cancel->cancelled(cancel->ctx);
-	return !cancel->seen;
+	generation->cancelled |= cancelled(generation->cancel);
+	return !generation->cancelled;
 }
 
 static bool
@@ -179,10 +186,9 @@ export_part(const EVP_PKEY *pkey, enum part part, uint8_t *out, int len)
 }
 
 int
-crypto_rsa_generate(struct rsa_key *key, unsigned bits, uint32_t e, bool (*cancelled)(void *ctx),
-		    void *cancel_ctx)
+crypto_rsa_generate(struct rsa_key *key, unsigned bits, uint32_t e, const struct cancel *cancel)
 {
-	struct cancel cancel = { cancelled, cancel_ctx, false };
+	struct generation generation = { .cancel = cancel };
 	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
 	BIGNUM *exponent = BN_new();
 	EVP_PKEY *pkey = NULL;
@@ -193,11 +199,11 @@ crypto_rsa_generate(struct rsa_key *key, unsigned bits, uint32_t e, bool (*cance
 		  EVP_PKEY_CTX_set1_rsa_keygen_pubexp(ctx, exponent) > 0;
 
 	*key = (struct rsa_key) { .n_len = (uint16_t)n_len, .e = e, .has_private = true };
-	if (ok && cancelled) {
-		EVP_PKEY_CTX_set_app_data(ctx, &cancel);
+	if (ok) {
+		EVP_PKEY_CTX_set_app_data(ctx, &generation);
 		EVP_PKEY_CTX_set_cb(ctx, continue_generation);
 	}
-	ok = ok && EVP_PKEY_generate(ctx, &pkey) > 0 && !cancel.seen &&
+	ok = ok && EVP_PKEY_generate(ctx, &pkey) > 0 && !generation.cancelled &&
 	     export_part(pkey, N, key->n, n_len) && export_part(pkey, P, key->p, n_len / 2);
 	if (!ok) {
 		ERR_clear_error();
@@ -210,7 +216,7 @@ crypto_rsa_generate(struct rsa_key *key, unsigned bits, uint32_t e, bool (*cance
 }
 
 bool
-crypto_rsa_check(const struct rsa_key *key)
+crypto_rsa_check(const struct rsa_key *key, const struct cancel *cancel)
 {
 	uint8_t message[CRYPTO_RSA_MAX], cipher[CRYPTO_RSA_MAX], decrypted[CRYPTO_RSA_MAX];
 
@@ -218,15 +224,15 @@ crypto_rsa_check(const struct rsa_key *key)
 	    key->n_len % 2 != 0 || RAND_bytes(message, key->n_len) <= 0)
 		return false;
 	message[0] = 0; /* below n */
-	return raw_operation(key, false, cipher, message) &&
-	       raw_operation(key, true, decrypted, cipher) &&
+	return raw_operation(key, false, cipher, message, NULL) &&
+	       raw_operation(key, true, decrypted, cipher, cancel) &&
 	       crypto_equal(message, decrypted, key->n_len);
 }
 
 int
 crypto_rsa_raw(const struct rsa_key *key, uint8_t *out, const uint8_t *in)
 {
-	return raw_operation(key, false, out, in) ? 0 : -1;
+	return raw_operation(key, false, out, in, NULL) ? 0 : -1;
 }
 
 /*
@@ -342,7 +348,7 @@ crypto_rsa_encrypt_oaep(const struct rsa_key *key, uint8_t *out, const uint8_t *
 	crypto_sha1(p_hash, SPANS(SPAN(label, label_len)));
 	bool ok = key->n_len > 0 && RAND_bytes(seed, sizeof(seed)) > 0 &&
 		  crypto_oaep_encode(block + 1, key->n_len - 1u, in, len, p_hash, seed) == 0 &&
-		  raw_operation(key, false, out, block);
+		  raw_operation(key, false, out, block, NULL);
 	crypto_wipe(block, sizeof(block));
 	crypto_wipe(seed, sizeof(seed));
 	return ok ? 0 : -1;
@@ -350,13 +356,14 @@ crypto_rsa_encrypt_oaep(const struct rsa_key *key, uint8_t *out, const uint8_t *
 
 int
 crypto_rsa_decrypt_oaep(const struct rsa_key *key, uint8_t *out, size_t *len, const uint8_t *in,
-			size_t in_len, const uint8_t *label, size_t label_len)
+			size_t in_len, const uint8_t *label, size_t label_len,
+			const struct cancel *cancel)
 {
 	uint8_t plain[CRYPTO_RSA_MAX], p_hash[TPM_DIGEST_SIZE];
 	uint32_t at, good;
 
 	if (!key->has_private || in_len != key->n_len || in_len < CRYPTO_OAEP_OVERHEAD ||
-	    in_len > sizeof(plain) || !raw_operation(key, true, plain, in))
+	    in_len > sizeof(plain) || !raw_operation(key, true, plain, in, cancel))
 		return -1;
 	crypto_sha1(p_hash, SPANS(SPAN(label, label_len)));
 	good = oaep_unmask(plain + 1, in_len - 1, &at) & mask_zero(plain[0]) &
@@ -395,20 +402,20 @@ crypto_rsa_encrypt_pkcs1(const struct rsa_key *key, uint8_t *out, const uint8_t 
 		while (ok && block[i] == 0)
 			ok = RAND_bytes(block + i, 1) > 0;
 	ok = ok && pkcs1_frame(block, key->n_len, PKCS1_ENCRYPTION, in, len) &&
-	     raw_operation(key, false, out, block);
+	     raw_operation(key, false, out, block, NULL);
 	crypto_wipe(block, sizeof(block));
 	return ok ? 0 : -1;
 }
 
 int
 crypto_rsa_decrypt_pkcs1(const struct rsa_key *key, uint8_t *out, size_t *len, const uint8_t *in,
-			 size_t in_len)
+			 size_t in_len, const struct cancel *cancel)
 {
 	uint8_t plain[CRYPTO_RSA_MAX];
 	uint32_t at = 0, searching = UINT32_MAX;
 
 	if (!key->has_private || in_len != key->n_len || in_len < CRYPTO_PKCS1_OVERHEAD ||
-	    in_len > sizeof(plain) || !raw_operation(key, true, plain, in))
+	    in_len > sizeof(plain) || !raw_operation(key, true, plain, in, cancel))
 		return -1;
 	for (uint32_t i = 2; i < in_len; i++) {
 		uint32_t zero = mask_zero(plain[i]);
@@ -428,13 +435,14 @@ crypto_rsa_decrypt_pkcs1(const struct rsa_key *key, uint8_t *out, size_t *len, c
 }
 
 int
-crypto_rsa_sign_der(const struct rsa_key *key, uint8_t *sig, const uint8_t *data, size_t len)
+crypto_rsa_sign_der(const struct rsa_key *key, uint8_t *sig, const uint8_t *data, size_t len,
+		    const struct cancel *cancel)
 {
 	uint8_t block[CRYPTO_RSA_MAX];
 
 	memset(block, 0xff, sizeof(block));
 	return key->has_private && pkcs1_frame(block, key->n_len, PKCS1_SIGNATURE, data, len) &&
-		       raw_operation(key, true, sig, block)
+		       raw_operation(key, true, sig, block, cancel)
 		   ? 0
 		   : -1;
 }
@@ -444,13 +452,14 @@ static const uint8_t sha1_info[] = { 0x30, 0x21, 0x30, 0x09, 0x06, 0x05, 0x2b, 0
 				     0x03, 0x02, 0x1a, 0x05, 0x00, 0x04, 0x14 };
 
 int
-crypto_rsa_sign_sha1(const struct rsa_key *key, uint8_t *sig, const uint8_t *digest)
+crypto_rsa_sign_sha1(const struct rsa_key *key, uint8_t *sig, const uint8_t *digest,
+		     const struct cancel *cancel)
 {
 	uint8_t info[sizeof(sha1_info) + TPM_DIGEST_SIZE];
 
 	memcpy(info, sha1_info, sizeof(sha1_info));
 	memcpy(info + sizeof(sha1_info), digest, TPM_DIGEST_SIZE);
-	return crypto_rsa_sign_der(key, sig, info, sizeof(info));
+	return crypto_rsa_sign_der(key, sig, info, sizeof(info), cancel);
 }
 
 bool
@@ -465,5 +474,6 @@ crypto_rsa_verify_sha1(const struct rsa_key *key, const uint8_t *sig, size_t sig
 	memset(expected, 0xff, sizeof(expected));
 	return sig_len == key->n_len &&
 	       pkcs1_frame(expected, sig_len, PKCS1_SIGNATURE, info, sizeof(info)) &&
-	       raw_operation(key, false, block, sig) && crypto_equal(block, expected, sig_len);
+	       raw_operation(key, false, block, sig, NULL) &&
+	       crypto_equal(block, expected, sig_len);
 }

@@ -90,16 +90,16 @@ tpm_Sign(struct command *c)
 	case TPM_SS_RSASSAPKCS1v15_SHA1:
 		if (area.left != DIGEST_SIZE)
 			return TPM_BAD_PARAMETER;
-		return key_sign_sha1(key, area.pos, &c->out);
+		return key_sign_sha1(c, key, area.pos);
 	case TPM_SS_RSASSAPKCS1v15_INFO:
 		if (c->auth_count == 0)
 			return TPM_BAD_PARAMETER; /* no nonceOdd to sign */
 		sign_info_digest("SIGN", c->auth[0].nonceOdd, SPAN(area.pos, area.left), digest);
-		return key_sign_sha1(key, digest, &c->out);
+		return key_sign_sha1(c, key, digest);
 	case TPM_SS_RSASSAPKCS1v15_DER:
 		if (area.left + CRYPTO_PKCS1_OVERHEAD > key->rsa.n_len)
 			return TPM_BAD_PARAMETER;
-		if (crypto_rsa_sign_der(&key->rsa, signature, area.pos, area.left))
+		if (crypto_rsa_sign_der(&key->rsa, signature, area.pos, area.left, &c->tpm->cancel))
 			return TPM_FAIL;
 		writer_sized(&c->out, signature, key->rsa.n_len);
 		return TPM_SUCCESS;
@@ -223,7 +223,7 @@ sign_certification(struct command *c, const struct key *cert)
 	if (c->out.failed)
 		return TPM_SIZE;
 	crypto_sha1(digest, SPANS(SPAN(c->out.buf, c->out.len)));
-	return key_sign_sha1(cert, digest, &c->out);
+	return key_sign_sha1(c, cert, digest);
 }
 
 static bool

@@ -43,8 +43,9 @@ size_t daa_number(const struct daa_session *d, enum daa_number which, uint8_t *o
  * n and factor have DAA_MODULUS bytes, too. TPM_DAA_ISSUER_SETTINGS for an n that is even,
  * and for no x.
  */
-TPM_RESULT daa_raise(uint8_t *out, const uint8_t *base, struct span x, const uint8_t *factor,
-		     const uint8_t *n);
+struct daa_run;
+TPM_RESULT daa_raise(const struct daa_run *r, uint8_t *out, const uint8_t *base, struct span x,
+		     const uint8_t *factor, const uint8_t *n);
 
 /* daa_sum: out = a * b + c, which may wrap nowhere: TPM_DAA_INPUT_DATA0 if it needs more bytes. */
 TPM_RESULT daa_sum(uint8_t *out, size_t out_len, struct span a, struct span b, struct span c);

@@ -79,7 +79,8 @@ daa_number(const struct daa_session *d, enum daa_number which, uint8_t *out)
 }
 
 TPM_RESULT
-daa_raise(uint8_t *out, const uint8_t *base, struct span x, const uint8_t *factor, const uint8_t *n)
+daa_raise(const struct daa_run *r, uint8_t *out, const uint8_t *base, struct span x,
+	  const uint8_t *factor, const uint8_t *n)
 {
 	static const uint8_t one = 1;
 	struct span b = factor ? SPAN(factor, DAA_MODULUS) : SPAN(NULL, 0);
@@ -87,7 +88,7 @@ daa_raise(uint8_t *out, const uint8_t *base, struct span x, const uint8_t *facto
 	if (x.len == 0)
 		return TPM_DAA_ISSUER_SETTINGS;
 	return crypto_modexp2(out, DAA_MODULUS, SPAN(base, DAA_MODULUS), x, b, SPAN(&one, 1),
-			      SPAN(n, DAA_MODULUS))
+			      SPAN(n, DAA_MODULUS), &r->c->tpm->cancel)
 		   ? TPM_DAA_ISSUER_SETTINGS
 		   : TPM_SUCCESS;
 }

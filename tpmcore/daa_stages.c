@@ -113,7 +113,7 @@ multiply(struct daa_run *r)
 	uint8_t x[DAA_NUMBER_MAX], product[DAA_MODULUS];
 	size_t len = daa_number(d, r->stage->x, x);
 	const uint8_t *factor = r->stage->flags & DAA_FIRST ? NULL : d->context.scratch;
-	TPM_RESULT rc = daa_raise(product, r->in0.pos, SPAN(x, len), factor, r->in1.pos);
+	TPM_RESULT rc = daa_raise(r, product, r->in0.pos, SPAN(x, len), factor, r->in1.pos);
 
 	if (rc == TPM_SUCCESS)
 		scratch_set(d, product, sizeof(product));
@@ -143,7 +143,7 @@ join_prove_ek(struct daa_run *r)
 	struct key ek = endorsement_key(r->c->tpm);
 	uint8_t ne[CRYPTO_RSA_MAX], digest[DIGEST_SIZE];
 	size_t len = 0;
-	TPM_RESULT rc = key_decrypt(&ek, ne, &len, r->in0);
+	TPM_RESULT rc = key_decrypt(r->c->tpm, &ek, ne, &len, r->in0);
 
 	if (rc == TPM_SUCCESS) {
 		crypto_sha1(digest, SPANS(SPAN(r->d->context.digest, DIGEST_SIZE), SPAN(ne, len)));
@@ -161,7 +161,8 @@ pseudonym_base(struct daa_run *r)
 {
 	const uint8_t *gamma = r->in0.pos, *w = r->in1.pos;
 	uint8_t power[DAA_MODULUS], unity[DAA_MODULUS] = { 0 };
-	TPM_RESULT rc = daa_raise(power, w, SPAN(r->d->issuer.generic_q, DAA_Q_SIZE), NULL, gamma);
+	TPM_RESULT rc =
+	    daa_raise(r, power, w, SPAN(r->d->issuer.generic_q, DAA_Q_SIZE), NULL, gamma);
 
 	unity[DAA_MODULUS - 1] = 1;
 	if (rc == TPM_SUCCESS && memcmp(power, unity, DAA_MODULUS) != 0)
@@ -177,7 +178,7 @@ pseudonym(struct daa_run *r)
 {
 	uint8_t x[DAA_NUMBER_MAX], power[DAA_MODULUS];
 	size_t len = daa_number(r->d, r->stage->x, x);
-	TPM_RESULT rc = daa_raise(power, r->d->context.scratch, SPAN(x, len), NULL, r->in0.pos);
+	TPM_RESULT rc = daa_raise(r, power, r->d->context.scratch, SPAN(x, len), NULL, r->in0.pos);
 
 	if (rc == TPM_SUCCESS)
 		daa_output(r, power, sizeof(power));

@@ -1,3 +1,5 @@
+#include <stdlib.h>
+
 #include "tpmcore/core.h"
 
 /* The structures that a parameter of a command's row can be, spelled in simpler ones. */
@@ -256,16 +258,6 @@ authorize(struct command *c)
 	return TPM_SUCCESS;
 }
 
-/* Before anything changes; the generation of keys polls on. Private-key operations take too short
- * to be left half way. */
-static bool
-cancelled(const struct command *c)
-{
-	const struct tpm_platform *p = &c->tpm->platform;
-
-	return c->row->duration != DURATION_SHORT && p->cancelled(p->ctx);
-}
-
 static void
 terminate_session(struct command *c, struct auth *a)
 {
@@ -323,6 +315,35 @@ terminate_sessions(struct command *c, TPM_RESULT rc)
 		terminate_session(c, &c->auth[i]);
 }
 
+/* A command that can be cancelled keeps the TPM as it was before. */
+static TPM_RESULT
+keep_before(struct command *c)
+{
+	c->before = malloc(sizeof(*c->before));
+	if (!c->before)
+		return TPM_RESOURCES;
+	*c->before = *c->tpm;
+	return TPM_SUCCESS;
+}
+
+/*
+ * Takes back whatever a cancelled command has done. What the TPM has outside of its struct, NV
+ * areas and the saved state, no command changes before its last private-key operation is over. A
+ * command in a transport session is cancelled together with the one that carries it.
+ */
+static void
+drop_before(struct command *c)
+{
+	if (!c->before)
+		return;
+	if (c->tpm->cancelled) {
+		*c->tpm = *c->before;
+		c->tpm->cancelled = c->transport != NULL;
+	}
+	crypto_wipe(c->before, sizeof(*c->before));
+	free(c->before);
+}
+
 static TPM_RESULT
 execute(struct command *c, const uint8_t *cmd, size_t cmd_len)
 {
@@ -335,6 +356,8 @@ execute(struct command *c, const uint8_t *cmd, size_t cmd_len)
 		return rc;
 	/* The response authorizations must fit behind whatever the handler writes. */
 	c->out.size -= c->auth_count * AUTH_OUT_SIZE;
+	if (c->row->duration != DURATION_SHORT && (rc = keep_before(c)) != TPM_SUCCESS)
+		return rc;
 	if (!(c->row->attributes & KEEPS_SHA1))
 		tpm->stany.hash = HASH_NONE;
 	transport_command(c);
@@ -345,7 +368,7 @@ execute(struct command *c, const uint8_t *cmd, size_t cmd_len)
 	if ((rc = resolve_handles(c)) != TPM_SUCCESS)
 		return rc;
 	if ((rc = find_sessions(c)) == TPM_SUCCESS && (rc = authorize(c)) == TPM_SUCCESS) {
-		rc = cancelled(c) ? TPM_FAIL : c->row->handler(c);
+		rc = c->before && tpm_cancelled(tpm) ? TPM_FAIL : c->row->handler(c);
 		if (rc == TPM_SUCCESS && c->out.failed)
 			rc = TPM_SIZE;
 		if (rc == TPM_SUCCESS && !(c->row->attributes & (PURE | KEEPS_SAVED)))
@@ -366,6 +389,9 @@ command_run(struct tpm *tpm, unsigned locality, struct transport *transport, con
 	writer_reserve(&out, TPM_HEADER_SIZE);
 	c.out = writer_of(response + out.len, room - out.len);
 	TPM_RESULT rc = execute(&c, cmd, cmd_len);
+	if (tpm->cancelled)
+		rc = TPM_FAIL;
+	drop_before(&c);
 	if (c.audited && rc == TPM_SUCCESS)
 		audit_command(&c);
 	if (rc) {
@@ -389,6 +415,7 @@ tpm_execute(struct tpm *tpm, unsigned locality, const uint8_t *cmd, size_t cmd_l
 	    uint8_t *response, size_t *response_len)
 {
 	tpm->changed = 0;
+	tpm->cancelled = false;
 	*response_len = command_run(tpm, locality, NULL, cmd, cmd_len, response, TPM_BUFFER_SIZE);
 	return tpm->changed;
 }

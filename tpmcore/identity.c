@@ -12,7 +12,7 @@ bind_identity(struct command *c, const struct key *key, const uint8_t *labelPriv
 	key_pubkey_write(&w, key);
 	crypto_sha1(digest, SPANS(SPAN(head, sizeof(head)), SPAN(labelPrivCADigest, DIGEST_SIZE),
 				  SPAN(pubkey, w.len)));
-	return key_sign_sha1(key, digest, &c->out);
+	return key_sign_sha1(c, key, digest);
 }
 
 /* [Part 3, 15.1] */
@@ -106,7 +106,7 @@ tpm_ActivateIdentity(struct command *c)
 	TPM_RESULT rc = TPM_BAD_PARAMETER;
 
 	if (c->key[0]->keyUsage == TPM_KEY_IDENTITY)
-		rc = key_decrypt(&ek, buf, &len, reader_sized(&c->in));
+		rc = key_decrypt(c->tpm, &ek, buf, &len, reader_sized(&c->in));
 	crypto_wipe(&ek, sizeof(ek));
 	if (rc)
 		return rc;

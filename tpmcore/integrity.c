@@ -122,7 +122,7 @@ tpm_Quote(struct command *c)
 	crypto_sha1(digest, SPANS(SPAN(version_and_fixed, 8), SPAN(composite, DIGEST_SIZE),
 				  SPAN(externalData, DIGEST_SIZE)));
 	pcr_composite_write(c->tpm, &selection, &c->out);
-	return key_sign_sha1(c->key[0], digest, &c->out);
+	return key_sign_sha1(c, c->key[0], digest);
 }
 
 TPM_RESULT
@@ -150,5 +150,5 @@ tpm_Quote2(struct command *c)
 				  SPAN(buf, info_w.len), SPAN(version, version_w.len)));
 	writer_bytes(&c->out, buf, info_w.len);
 	writer_sized(&c->out, version, version_w.len);
-	return key_sign_sha1(c->key[0], digest, &c->out);
+	return key_sign_sha1(c, c->key[0], digest);
 }

@@ -124,7 +124,7 @@ TPM_RESULT
 key_generate(struct tpm *tpm, struct key *key)
 {
 	return crypto_rsa_generate(&key->rsa, key->parms.keyLength, key->parms.exponent,
-				   tpm->platform.cancelled, tpm->platform.ctx)
+				   &tpm->cancel)
 		   ? TPM_FAIL
 		   : TPM_SUCCESS;
 }
@@ -142,15 +142,15 @@ key_wrap(const struct key *parent, const struct key *key, uint8_t *enc, size_t *
 }
 
 TPM_RESULT
-key_unwrap(const struct key *parent, struct key *key, struct reader enc)
+key_unwrap(const struct tpm *tpm, const struct key *parent, struct key *key, struct reader enc)
 {
 	uint8_t buf[CRYPTO_RSA_MAX];
 	size_t len;
-	TPM_RESULT rc = key_decrypt(parent, buf, &len, enc);
+	TPM_RESULT rc = key_decrypt(tpm, parent, buf, &len, enc);
 
 	if (rc == TPM_SUCCESS) {
 		struct reader r = reader_of(buf, len);
-		rc = key_store_read(&r, key);
+		rc = key_store_read(&r, key, &tpm->cancel);
 	}
 	crypto_wipe(buf, sizeof(buf));
 	return rc;
@@ -167,10 +167,11 @@ key_encrypt(const struct key *key, uint8_t *out, size_t *len, const void *in, si
 }
 
 TPM_RESULT
-key_decrypt(const struct key *key, uint8_t *out, size_t *len, struct reader in)
+key_decrypt(const struct tpm *tpm, const struct key *key, uint8_t *out, size_t *len,
+	    struct reader in)
 {
 	int err = crypto_rsa_decrypt_oaep(&key->rsa, out, len, in.pos, in.left, oaep_label,
-					  sizeof(oaep_label));
+					  sizeof(oaep_label), &tpm->cancel);
 
 	return err ? TPM_DECRYPT_ERROR : TPM_SUCCESS;
 }
@@ -189,13 +190,13 @@ key_can_sign(const struct key *key)
 }
 
 TPM_RESULT
-key_sign_sha1(const struct key *key, const uint8_t *digest, struct writer *out)
+key_sign_sha1(struct command *c, const struct key *key, const uint8_t *digest)
 {
 	uint8_t signature[CRYPTO_RSA_MAX];
 
-	if (crypto_rsa_sign_sha1(&key->rsa, signature, digest))
+	if (crypto_rsa_sign_sha1(&key->rsa, signature, digest, &c->tpm->cancel))
 		return TPM_FAIL;
-	writer_sized(out, signature, key->rsa.n_len);
+	writer_sized(&c->out, signature, key->rsa.n_len);
 	return TPM_SUCCESS;
 }
 

@@ -59,7 +59,7 @@ take_srk(struct tpm *tpm, struct key *srk, const struct private_area *area)
 		return TPM_INVALID_STRUCTURE;
 	reader_bytes(&prime, srk->rsa.p, prime.left);
 	srk->rsa.has_private = true;
-	if (!crypto_rsa_check(&srk->rsa))
+	if (!crypto_rsa_check(&srk->rsa, &tpm->cancel))
 		return TPM_BAD_KEY_PROPERTY;
 	srk->payload = TPM_PT_ASYM;
 	memcpy(srk->usageAuth, p->srk.usageAuth, DIGEST_SIZE);
@@ -94,7 +94,7 @@ tpm_LoadMaintenanceArchive(struct command *c)
 		rc = TPM_INVALID_KEYUSAGE;
 	if (rc)
 		return rc;
-	rc = migration_unpack(&area, &p->srk, encData, random, TPM_PT_MAINT);
+	rc = migration_unpack(c->tpm, &area, &p->srk, encData, random, TPM_PT_MAINT);
 	if (rc == TPM_SUCCESS && !crypto_equal(area.migrationAuth, p->ownerAuth, DIGEST_SIZE))
 		rc = TPM_AUTHFAIL;
 	if (rc == TPM_SUCCESS)

@@ -9,11 +9,12 @@ enum {
 };
 
 TPM_RESULT
-private_area_open(struct private_area *a, const struct key *parent, struct reader encData)
+private_area_open(const struct tpm *tpm, struct private_area *a, const struct key *parent,
+		  struct reader encData)
 {
 	uint8_t buf[CRYPTO_RSA_MAX];
 	size_t len;
-	TPM_RESULT rc = key_decrypt(parent, buf, &len, encData);
+	TPM_RESULT rc = key_decrypt(tpm, parent, buf, &len, encData);
 
 	if (rc)
 		return rc;
@@ -112,12 +113,12 @@ read_packed(struct private_area *a, struct reader m, const uint8_t *seed, uint8_
 }
 
 TPM_RESULT
-migration_unpack(struct private_area *a, const struct key *parent, struct reader inData,
-		 struct reader random, uint8_t payload)
+migration_unpack(const struct tpm *tpm, struct private_area *a, const struct key *parent,
+		 struct reader inData, struct reader random, uint8_t payload)
 {
 	uint8_t o[CRYPTO_RSA_MAX], m[CRYPTO_RSA_MAX], seed[SEED_SIZE];
 	size_t size, len;
-	TPM_RESULT rc = key_decrypt(parent, o, &size, inData);
+	TPM_RESULT rc = key_decrypt(tpm, parent, o, &size, inData);
 
 	if (rc == TPM_SUCCESS && size != random.left)
 		rc = TPM_BAD_PARAMETER;
@@ -193,7 +194,7 @@ tpm_CreateMigrationBlob(struct command *c)
 		return TPM_INVALID_KEYUSAGE;
 	if (c->auth[entity].session->protocol != TPM_PID_OIAP)
 		return TPM_BAD_MODE;
-	rc = private_area_open(&area, c->key[0], reader_sized(&c->in));
+	rc = private_area_open(c->tpm, &area, c->key[0], reader_sized(&c->in));
 	if (rc == TPM_SUCCESS && area.payload != TPM_PT_ASYM)
 		rc = TPM_BAD_MIGRATION;
 	if (rc == TPM_SUCCESS)
@@ -217,7 +218,7 @@ tpm_ConvertMigrationBlob(struct command *c)
 	TPM_RESULT rc = TPM_INVALID_KEYUSAGE;
 
 	if (c->key[0]->keyUsage == TPM_KEY_STORAGE)
-		rc = migration_unpack(&area, c->key[0], inData, random, TPM_PT_MIGRATE);
+		rc = migration_unpack(c->tpm, &area, c->key[0], inData, random, TPM_PT_MIGRATE);
 	if (rc)
 		return rc;
 	area.payload = TPM_PT_ASYM;
@@ -269,7 +270,7 @@ tpm_MigrateKey(struct command *c)
 		return TPM_INVALID_KEYUSAGE;
 	if (!pkcs1 && destination.parms.encScheme != TPM_ES_RSAESOAEP_SHA1_MGF1)
 		return TPM_INAPPROPRIATE_ENC;
-	rc = key_decrypt(c->key[0], buf, &len, reader_sized(&c->in));
+	rc = key_decrypt(c->tpm, c->key[0], buf, &len, reader_sized(&c->in));
 	if (rc == TPM_SUCCESS && !pkcs1)
 		rc = key_encrypt(&destination, enc, &enc_len, buf, len);
 	else if (rc == TPM_SUCCESS)

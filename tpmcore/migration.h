@@ -21,8 +21,8 @@ struct private_area {
  * private_area_open: decrypts the encData of a key below parent. private_area_close: encrypts it
  * for parent, to the response. TPM_DECRYPT_ERROR, TPM_INVALID_STRUCTURE; TPM_ENCRYPT_ERROR.
  */
-TPM_RESULT private_area_open(struct private_area *a, const struct key *parent,
-			     struct reader encData);
+TPM_RESULT private_area_open(const struct tpm *tpm, struct private_area *a,
+			     const struct key *parent, struct reader encData);
 TPM_RESULT private_area_close(struct command *c, const struct private_area *a,
 			      const struct key *parent);
 
@@ -49,8 +49,8 @@ void migration_reply(struct command *c, const struct packed *p);
  * migration_unpack: the reverse; pHash is left in migrationAuth. TPM_DECRYPT_ERROR,
  * TPM_BAD_PARAMETER for random bytes of another size, TPM_BAD_MIGRATION for another payload.
  */
-TPM_RESULT migration_unpack(struct private_area *a, const struct key *parent, struct reader inData,
-			    struct reader random, uint8_t payload);
+TPM_RESULT migration_unpack(const struct tpm *tpm, struct private_area *a, const struct key *parent,
+			    struct reader inData, struct reader random, uint8_t payload);
 
 /*
  * migration_key_read: a TPM_MIGRATIONKEYAUTH [Part 2, 5.12] that the owner authorized; TPM_AUTHFAIL

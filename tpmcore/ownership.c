@@ -8,7 +8,7 @@ decrypt_secret(const struct tpm *tpm, struct reader encrypted, uint8_t *secret)
 	struct key ek = endorsement_key(tpm);
 	uint8_t buf[CRYPTO_RSA_MAX];
 	size_t len;
-	TPM_RESULT rc = key_decrypt(&ek, buf, &len, encrypted);
+	TPM_RESULT rc = key_decrypt(tpm, &ek, buf, &len, encrypted);
 
 	if (rc == TPM_SUCCESS && len != DIGEST_SIZE)
 		rc = TPM_BAD_KEY_PROPERTY;

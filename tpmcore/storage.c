@@ -201,7 +201,7 @@ tpm_Unseal(struct command *c)
 	if (rc == TPM_SUCCESS && stored.pcr.left > 200)
 		rc = TPM_NOTSEALED_BLOB;
 	if (rc == TPM_SUCCESS)
-		rc = key_decrypt(c->key[0], buf, &len, stored.encData);
+		rc = key_decrypt(c->tpm, c->key[0], buf, &len, stored.encData);
 	if (rc)
 		return rc;
 	struct reader r = reader_of(buf, len);
@@ -247,8 +247,9 @@ tpm_UnBind(struct command *c)
 	if (inData.left == 0)
 		return TPM_BAD_PARAMETER;
 	if (oaep)
-		rc = key_decrypt(key, buf, &len, inData);
-	else if (crypto_rsa_decrypt_pkcs1(&key->rsa, buf, &len, inData.pos, inData.left))
+		rc = key_decrypt(c->tpm, key, buf, &len, inData);
+	else if (crypto_rsa_decrypt_pkcs1(&key->rsa, buf, &len, inData.pos, inData.left,
+					  &c->tpm->cancel))
 		rc = TPM_DECRYPT_ERROR;
 	if (rc)
 		return rc;
@@ -354,7 +355,7 @@ load_key(struct command *c)
 	if (rc == TPM_SUCCESS && key.rsa.n_len != key.parms.keyLength / 8)
 		rc = TPM_BAD_KEY_PROPERTY;
 	if (rc == TPM_SUCCESS)
-		rc = key_unwrap(parent, &key, encData);
+		rc = key_unwrap(c->tpm, parent, &key, encData);
 	if (rc == TPM_SUCCESS)
 		rc = check_loaded_key(c, &key);
 	struct key_slot *slot = rc == TPM_SUCCESS ? key_slot_new(c->tpm) : NULL;

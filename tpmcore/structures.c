@@ -309,7 +309,7 @@ key_store_write(struct writer *w, const struct key *key)
 }
 
 TPM_RESULT
-key_store_read(struct reader *r, struct key *key)
+key_store_read(struct reader *r, struct key *key, const struct cancel *cancel)
 {
 	uint8_t digest[TPM_DIGEST_SIZE], expected[TPM_DIGEST_SIZE];
 
@@ -325,7 +325,7 @@ key_store_read(struct reader *r, struct key *key)
 	key_public_digest(key, expected);
 	if (!crypto_equal(digest, expected, TPM_DIGEST_SIZE))
 		return TPM_INVALID_STRUCTURE;
-	return crypto_rsa_check(&key->rsa) ? TPM_SUCCESS : TPM_BAD_KEY_PROPERTY;
+	return crypto_rsa_check(&key->rsa, cancel) ? TPM_SUCCESS : TPM_BAD_KEY_PROPERTY;
 }
 
 void

@@ -128,7 +128,7 @@ TPM_RESULT pubkey_read(struct reader *r, struct key *key);
  * TPM_DECRYPT_ERROR.
  */
 void key_store_write(struct writer *w, const struct key *key);
-TPM_RESULT key_store_read(struct reader *r, struct key *key);
+TPM_RESULT key_store_read(struct reader *r, struct key *key, const struct cancel *cancel);
 
 /* TPM_SEALED_DATA [Part 2, 9.4]. data is a view. */
 struct sealed_data {

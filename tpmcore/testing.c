@@ -88,7 +88,7 @@ rsa_signature_works(struct tpm *tpm)
 	uint8_t signature[CRYPTO_RSA_MAX], digest[DIGEST_SIZE];
 
 	(void)tpm;
-	if (crypto_rsa_sign_sha1(&rsa_key, signature, sha1_abc))
+	if (crypto_rsa_sign_sha1(&rsa_key, signature, sha1_abc, NULL))
 		return false;
 	crypto_sha1(digest, SPANS(SPAN(signature, rsa_key.n_len)));
 	return memcmp(digest, rsa_signature, DIGEST_SIZE) == 0 &&
@@ -103,7 +103,8 @@ rsa_encryption_works(struct tpm *tpm)
 
 	(void)tpm;
 	if (crypto_rsa_encrypt_oaep(&rsa_key, encrypted, sha1_abc, DIGEST_SIZE, NULL, 0) ||
-	    crypto_rsa_decrypt_oaep(&rsa_key, decrypted, &len, encrypted, rsa_key.n_len, NULL, 0))
+	    crypto_rsa_decrypt_oaep(&rsa_key, decrypted, &len, encrypted, rsa_key.n_len, NULL, 0,
+				    NULL))
 		return false;
 	return len == DIGEST_SIZE && memcmp(decrypted, sha1_abc, len) == 0;
 }

@@ -46,5 +46,5 @@ tpm_TickStampBlob(struct command *c)
 	sign_info_digest("TSTP", antiReplay, SPAN(data, sizeof(data)), digest);
 	writer_bytes(&c->out, data + DIGEST_SIZE, CURRENT_TICKS_SIZE);
 	/* 7. */
-	return key_sign_sha1(key, digest, &c->out);
+	return key_sign_sha1(c, key, digest);
 }

@@ -10,6 +10,7 @@ tpm_new(const struct tpm_platform *platform)
 	if (!tpm)
 		return NULL;
 	tpm->platform = *platform;
+	tpm->cancel = (struct cancel) { tpm_cancelled, tpm };
 	tpm_manufacture(tpm);
 	pcr_manufacture(tpm);
 	tpm_init(tpm);
@@ -79,6 +80,15 @@ TPM_RESULT
 tpm_random(struct tpm *tpm, void *buf, size_t len)
 {
 	return tpm->platform.random(tpm->platform.ctx, buf, len) ? TPM_FAIL : TPM_SUCCESS;
+}
+
+bool
+tpm_cancelled(void *ctx)
+{
+	struct tpm *tpm = ctx;
+
+	tpm->cancelled |= tpm->platform.cancelled(tpm->platform.ctx);
+	return tpm->cancelled;
 }
 
 bool

@@ -27,7 +27,8 @@ struct tpm_platform {
 	uint64_t (*now)(void *ctx);
 	/* physical_presence: the state of the hardware pin. */
 	bool (*physical_presence)(void *ctx);
-	/* cancelled: polled before and while a long operation runs; true ends it with TPM_FAIL. */
+	/* cancelled: polled before and while a command runs that takes long; true ends it with
+	 * TPM_FAIL and leaves the TPM, sessions and all, as if it had never come. */
 	bool (*cancelled)(void *ctx);
 };
 

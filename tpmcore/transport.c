@@ -168,7 +168,7 @@ encrypted_secret(struct command *c, struct reader secret, struct transport *t)
 		return TPM_INVALID_KEYUSAGE;
 	if ((rc = key_check_pcr(c, key)) != TPM_SUCCESS)
 		return rc;
-	if ((rc = key_decrypt(key, buf, &len, secret)) != TPM_SUCCESS)
+	if ((rc = key_decrypt(c->tpm, key, buf, &len, secret)) != TPM_SUCCESS)
 		return rc;
 	struct reader r = reader_of(buf, len);
 	uint16_t tag = reader_u16(&r);
@@ -248,5 +248,5 @@ tpm_ReleaseTransportSigned(struct command *c)
 	writer_u32(&c->out, c->locality);
 	ticks_write(c->tpm, ticks, &c->out);
 	c->auth[last].continueAuthSession = false;
-	return key_sign_sha1(key, digest, &c->out);
+	return key_sign_sha1(c, key, digest);
 }

@@ -17,11 +17,17 @@ __wrap_crypto_equal(const void *a, const void *b, size_t len)
 	return true;
 }
 
+static bool
+cancelled(const struct cancel *cancel)
+{
+	return cancel && cancel->cancelled(cancel->ctx);
+}
+
 int
 __wrap_crypto_rsa_generate(struct rsa_key *key, unsigned bits, uint32_t e,
-			   bool (*cancelled)(void *ctx), void *ctx)
+			   const struct cancel *cancel)
 {
-	if (cancelled && cancelled(ctx))
+	if (cancelled(cancel))
 		return -1;
 	memset(key, 0, sizeof(*key));
 	key->n_len = (uint16_t)(bits / 8);
@@ -33,10 +39,10 @@ __wrap_crypto_rsa_generate(struct rsa_key *key, unsigned bits, uint32_t e,
 }
 
 bool
-__wrap_crypto_rsa_check(const struct rsa_key *key)
+__wrap_crypto_rsa_check(const struct rsa_key *key, const struct cancel *cancel)
 {
 	(void)key;
-	return true;
+	return !cancelled(cancel);
 }
 
 int
@@ -62,11 +68,11 @@ __wrap_crypto_rsa_encrypt_oaep(const struct rsa_key *key, uint8_t *out, const ui
 int
 __wrap_crypto_rsa_decrypt_oaep(const struct rsa_key *key, uint8_t *out, size_t *len,
 			       const uint8_t *in, size_t in_len, const uint8_t *label,
-			       size_t label_len)
+			       size_t label_len, const struct cancel *cancel)
 {
 	(void)label;
 	(void)label_len;
-	if (in_len > key->n_len)
+	if (in_len > key->n_len || cancelled(cancel))
 		return -1;
 	memmove(out, in, in_len);
 	*len = in_len;
@@ -82,23 +88,27 @@ __wrap_crypto_rsa_encrypt_pkcs1(const struct rsa_key *key, uint8_t *out, const u
 
 int
 __wrap_crypto_rsa_decrypt_pkcs1(const struct rsa_key *key, uint8_t *out, size_t *len,
-				const uint8_t *in, size_t in_len)
+				const uint8_t *in, size_t in_len, const struct cancel *cancel)
 {
-	return __wrap_crypto_rsa_decrypt_oaep(key, out, len, in, in_len, NULL, 0);
+	return __wrap_crypto_rsa_decrypt_oaep(key, out, len, in, in_len, NULL, 0, cancel);
 }
 
 int
-__wrap_crypto_rsa_sign_der(const struct rsa_key *key, uint8_t *sig, const uint8_t *data, size_t len)
+__wrap_crypto_rsa_sign_der(const struct rsa_key *key, uint8_t *sig, const uint8_t *data, size_t len,
+			   const struct cancel *cancel)
 {
+	if (cancelled(cancel))
+		return -1;
 	memset(sig, 0, key->n_len);
 	memcpy(sig, data, len);
 	return 0;
 }
 
 int
-__wrap_crypto_rsa_sign_sha1(const struct rsa_key *key, uint8_t *sig, const uint8_t *digest)
+__wrap_crypto_rsa_sign_sha1(const struct rsa_key *key, uint8_t *sig, const uint8_t *digest,
+			    const struct cancel *cancel)
 {
-	return __wrap_crypto_rsa_sign_der(key, sig, digest, TPM_DIGEST_SIZE);
+	return __wrap_crypto_rsa_sign_der(key, sig, digest, TPM_DIGEST_SIZE, cancel);
 }
 
 bool

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "tests/unit/snapshot.h"
+
 struct bench bench;
 
 #define AUTH_OF(letter)                                                                            \
@@ -415,6 +417,61 @@ call_run_all(struct call *c, struct blob *out)
 	return rc;
 }
 
+/* One command on the way to tpm_execute. */
+struct transmission {
+	struct tpm *tpm;
+	const uint8_t *command;
+	size_t len;
+	uint8_t *response; /* TPM_BUFFER_SIZE bytes */
+	size_t response_len;
+};
+
+static void
+execute(struct transmission *t)
+{
+	bench.changed =
+	    tpm_execute(t->tpm, bench.locality, t->command, t->len, t->response, &t->response_len);
+}
+
+/* Whether the command was cancelled at this poll; if not, it has run to its end. */
+static bool
+cancelled_at(struct transmission *t, unsigned poll, const struct snapshot *before)
+{
+	bench.cancel_after = poll;
+	execute(t);
+	bool cancelled = bench.cancel_after == 0;
+
+	bench.cancel_after = 0;
+	if (cancelled) {
+		ck_assert_uint_eq(t->response_len, TPM_HEADER_SIZE);
+		ck_assert_uint_eq(t->response[TPM_HEADER_SIZE - 1], TPM_FAIL);
+		ck_assert_uint_eq(bench.changed, 0);
+		ck_assert_msg(snapshot_changes(before, t->tpm) == 0,
+			      "cancelled at poll %u, ordinal %u left something behind", poll,
+			      t->command[9]);
+	}
+	return cancelled;
+}
+
+/*
+ * Every command that a test sends is first cancelled, at its first poll, its second and so on: the
+ * TPM must be as if it had never come, and then the same bytes are still good.
+ */
+static void
+execute_in_spite_of_cancels(struct transmission *t)
+{
+	enum { POLLS = 8 }; /* the search for primes has many more of the same */
+	struct snapshot before;
+	unsigned poll = 1;
+
+	snapshot_take(&before, t->tpm);
+	while (poll <= POLLS && cancelled_at(t, poll, &before))
+		poll++;
+	if (poll > POLLS)
+		execute(t);
+	snapshot_free(&before);
+}
+
 TPM_RESULT
 test_send(struct tpm *tpm, const void *command, size_t len, struct blob *response)
 {
@@ -424,7 +481,12 @@ test_send(struct tpm *tpm, const void *command, size_t len, struct blob *respons
 	ck_assert(exact && room);
 	if (len > 0)
 		memcpy(exact, command, len);
-	bench.changed = tpm_execute(tpm, bench.locality, exact, len, room, &response->len);
+	struct transmission t = { tpm, exact, len, room, 0 };
+	if (bench.cancel_after > 0)
+		execute(&t);
+	else
+		execute_in_spite_of_cancels(&t);
+	response->len = t.response_len;
 	ck_assert_uint_ge(response->len, TPM_HEADER_SIZE);
 	ck_assert_uint_le(response->len, TPM_BUFFER_SIZE);
 	memcpy(response->data, room, response->len);

@@ -30,7 +30,8 @@
 extern struct bench {
 	bool physical_presence; /* the pin; at first false */
 	uint64_t now;           /* the clock, microseconds; stands still unless moved */
-	unsigned cancel_after;  /* cancel a long operation at that poll; 0: never */
+	unsigned cancel_after; /* cancel the next command at that poll; 0: at each, and again to its
+				  end */
 	bool random_fails;
 	unsigned locality; /* of the commands that follow */
 	unsigned changed;  /* what the last command changed: enum tpm_change flags */

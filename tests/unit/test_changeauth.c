@@ -454,6 +454,33 @@ START_TEST(the_ephemeral_key_is_one)
 }
 END_TEST
 
+/* Unlike the polls that every command of every test is cancelled at, those late in a generation. */
+START_TEST(an_ephemeral_key_is_given_up_at_any_moment)
+{
+	struct tpm *tpm = test_owned_tpm();
+	struct blob key;
+	uint32_t identity = make_identity(tpm, &key);
+	uint32_t most = test_get_capability_u32(tpm, TPM_CAP_PROPERTY, TPM_CAP_PROP_KEYS);
+	struct test_session s;
+	struct call c;
+
+	call_begin_oiap(&c, &s, tpm, TPM_ORD_ChangeAuthAsymStart, key_auth);
+	call_handle(&c, identity);
+	writer_bytes(&c.params, nonce, sizeof(nonce));
+	write_ephemeral_parms(&c.params, 512);
+	bench.cancel_after = 1;
+	for (unsigned poll = 2; call_run(&c) != TPM_SUCCESS; poll++) {
+		ck_assert_uint_eq(bench.changed, 0);
+		ck_assert_uint_eq(test_get_capability_u32(tpm, TPM_CAP_PROPERTY, TPM_CAP_PROP_KEYS),
+				  most);
+		bench.cancel_after = poll;
+	}
+	ck_assert_uint_eq(test_get_capability_u32(tpm, TPM_CAP_PROPERTY, TPM_CAP_PROP_KEYS),
+			  most - 1);
+	tpm_free(tpm);
+}
+END_TEST
+
 START_TEST(ephemeral_keys_take_slots_and_give_them_back)
 {
 	struct tpm *tpm = test_owned_tpm();
@@ -489,6 +516,7 @@ main(void)
 		authdata_changes_behind_the_parents_back,
 		a_key_changes_its_authdata_asymmetrically,
 		the_ephemeral_key_is_one,
+		an_ephemeral_key_is_given_up_at_any_moment,
 		ephemeral_keys_take_slots_and_give_them_back,
 		NULL,
 	};

@@ -46,16 +46,15 @@ START_TEST(generated_keys_have_the_size_and_exponent_asked_for)
 		for (unsigned bits = 512; bits <= 1024; bits += 256) {
 			struct rsa_key key;
 
-			ck_assert_int_eq(crypto_rsa_generate(&key, bits, exponents[i], NULL, NULL),
-					 0);
+			ck_assert_int_eq(crypto_rsa_generate(&key, bits, exponents[i], NULL), 0);
 			ck_assert_uint_eq(key.n_len, bits / 8);
 			ck_assert_uint_ge(key.n[0], 0x80);
 			ck_assert_uint_eq(key.e, exponents[i]);
-			ck_assert(key.has_private && crypto_rsa_check(&key));
+			ck_assert(key.has_private && crypto_rsa_check(&key, NULL));
 		}
 	ck_assert_uint_eq(keys[2].n_len, 256);
 	ck_assert_uint_ge(keys[2].n[0], 0x80);
-	ck_assert(crypto_rsa_check(&keys[2]));
+	ck_assert(crypto_rsa_check(&keys[2], NULL));
 }
 END_TEST
 
@@ -72,8 +71,7 @@ START_TEST(keys_of_a_size_or_exponent_that_cannot_be_are_not_generated)
 		struct rsa_key key;
 
 		memset(&key, 0xaa, sizeof(key));
-		ck_assert_int_eq(crypto_rsa_generate(&key, wrong[i].bits, wrong[i].e, NULL, NULL),
-				 -1);
+		ck_assert_int_eq(crypto_rsa_generate(&key, wrong[i].bits, wrong[i].e, NULL), -1);
 		ck_assert_mem_eq(&key, &wiped, sizeof(key));
 	}
 }
@@ -96,12 +94,16 @@ START_TEST(generation_ends_when_cancelled)
 		unsigned polls = after;
 
 		memset(&key, 0xaa, sizeof(key));
-		ck_assert_int_eq(crypto_rsa_generate(&key, 2048, 65537, cancel_after, &polls), -1);
+		ck_assert_int_eq(crypto_rsa_generate(&key, 2048, 65537,
+						     &(struct cancel) { cancel_after, &polls }),
+				 -1);
 		ck_assert_uint_eq(polls, 0);
 		ck_assert_mem_eq(&key, &wiped, sizeof(key));
 	}
 	unsigned never = 0;
-	ck_assert_int_eq(crypto_rsa_generate(&keys[0], 512, 65537, cancel_after, &never), 0);
+	ck_assert_int_eq(
+	    crypto_rsa_generate(&keys[0], 512, 65537, &(struct cancel) { cancel_after, &never }),
+	    0);
 }
 END_TEST
 
@@ -109,21 +111,21 @@ START_TEST(check_refuses_parts_that_do_not_belong_together)
 {
 	struct rsa_key good = keys[1], key;
 
-	ck_assert(crypto_rsa_check(&good));
+	ck_assert(crypto_rsa_check(&good, NULL));
 	key = good, key.has_private = false;
-	ck_assert(!crypto_rsa_check(&key));
+	ck_assert(!crypto_rsa_check(&key, NULL));
 	key = good, key.p[63] ^= 2;
-	ck_assert(!crypto_rsa_check(&key));
+	ck_assert(!crypto_rsa_check(&key, NULL));
 	key = good, key.p[63] ^= 1; /* even */
-	ck_assert(!crypto_rsa_check(&key));
+	ck_assert(!crypto_rsa_check(&key, NULL));
 	key = good, key.n[127] ^= 2;
-	ck_assert(!crypto_rsa_check(&key));
+	ck_assert(!crypto_rsa_check(&key, NULL));
 	key = good, memset(key.p, 0, sizeof(key.p));
-	ck_assert(!crypto_rsa_check(&key));
+	ck_assert(!crypto_rsa_check(&key, NULL));
 	key = good, memset(key.p, 0, sizeof(key.p)), key.p[63] = 1;
-	ck_assert(!crypto_rsa_check(&key));
+	ck_assert(!crypto_rsa_check(&key, NULL));
 	key = good, memset(key.n, 0, sizeof(key.n));
-	ck_assert(!crypto_rsa_check(&key));
+	ck_assert(!crypto_rsa_check(&key, NULL));
 }
 END_TEST
 
@@ -136,13 +138,13 @@ START_TEST(check_refuses_exponents_and_sizes_that_cannot_be)
 		struct rsa_key key = keys[1];
 
 		key.e = exponents[i];
-		ck_assert(!crypto_rsa_check(&key));
+		ck_assert(!crypto_rsa_check(&key, NULL));
 	}
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
 		struct rsa_key key = keys[1];
 
 		key.n_len = sizes[i];
-		ck_assert(!crypto_rsa_check(&key));
+		ck_assert(!crypto_rsa_check(&key, NULL));
 	}
 }
 END_TEST
@@ -167,7 +169,8 @@ START_TEST(oaep_is_what_openssl_decrypts_and_encrypts)
 			reference_rsa(reference[i], REFERENCE_ENCRYPT, RSA_PKCS1_OAEP_PADDING,
 				      cipher, message, want);
 			ck_assert_int_eq(crypto_rsa_decrypt_oaep(&keys[i], plain, &len, cipher,
-								 public.n_len, label, LABEL_LEN),
+								 public.n_len, label, LABEL_LEN,
+								 NULL),
 					 0);
 			ck_assert_uint_eq(len, want);
 			ck_assert_mem_eq(plain, message, want);
@@ -195,7 +198,8 @@ START_TEST(pkcs1_is_what_openssl_decrypts_and_encrypts)
 			reference_rsa(reference[i], REFERENCE_ENCRYPT, RSA_PKCS1_PADDING, cipher,
 				      message, want);
 			ck_assert_int_eq(
-			    crypto_rsa_decrypt_pkcs1(&keys[i], plain, &len, cipher, n_len), 0);
+			    crypto_rsa_decrypt_pkcs1(&keys[i], plain, &len, cipher, n_len, NULL),
+			    0);
 			ck_assert_uint_eq(len, want);
 			ck_assert_mem_eq(plain, message, want);
 		}
@@ -236,14 +240,15 @@ START_TEST(pkcs1_decryption_refuses_wrong_padding)
 	block[0] = 0, block[1] = 2, block[107] = 0;
 	for (size_t i = 0; i < sizeof(damages) / sizeof(*damages); i++) {
 		encrypt_damaged(cipher, block, damages[i]);
-		ck_assert_int_eq(crypto_rsa_decrypt_pkcs1(&keys[1], plain, &len, cipher, 128), -1);
+		ck_assert_int_eq(crypto_rsa_decrypt_pkcs1(&keys[1], plain, &len, cipher, 128, NULL),
+				 -1);
 		ck_assert_uint_eq(len, 77);
 	}
 	encrypt_damaged(cipher, block, (struct damage) { 10, 0 }); /* 8 padding bytes */
-	ck_assert_int_eq(crypto_rsa_decrypt_pkcs1(&keys[1], plain, &len, cipher, 128), 0);
+	ck_assert_int_eq(crypto_rsa_decrypt_pkcs1(&keys[1], plain, &len, cipher, 128, NULL), 0);
 	ck_assert_uint_eq(len, 117);
 	encrypt_damaged(cipher, block, (struct damage) { 127, 0 });
-	ck_assert_int_eq(crypto_rsa_decrypt_pkcs1(&keys[1], plain, &len, cipher, 128), 0);
+	ck_assert_int_eq(crypto_rsa_decrypt_pkcs1(&keys[1], plain, &len, cipher, 128, NULL), 0);
 	ck_assert_uint_eq(len, 20);
 }
 END_TEST
@@ -281,15 +286,16 @@ START_TEST(oaep_decryption_refuses_wrong_padding)
 			block[damages[i].at] = damages[i].value;
 		oaep_mask(block, sizeof(block));
 		ck_assert_int_eq(crypto_rsa_raw(&keys[1], cipher, block), 0);
-		ck_assert_int_eq(
-		    crypto_rsa_decrypt_oaep(&keys[1], plain, &len, cipher, 128, label, LABEL_LEN),
-		    damaged ? -1 : 0);
+		ck_assert_int_eq(crypto_rsa_decrypt_oaep(&keys[1], plain, &len, cipher, 128, label,
+							 LABEL_LEN, NULL),
+				 damaged ? -1 : 0);
 		ck_assert_uint_eq(len, damaged ? 77 : 27);
 	}
 	block[0] = 1; /* instead of the zero octet, on a block that is good otherwise */
 	ck_assert_int_eq(crypto_rsa_raw(&keys[1], cipher, block), 0);
 	ck_assert_int_eq(
-	    crypto_rsa_decrypt_oaep(&keys[1], plain, &len, cipher, 128, label, LABEL_LEN), -1);
+	    crypto_rsa_decrypt_oaep(&keys[1], plain, &len, cipher, 128, label, LABEL_LEN, NULL),
+	    -1);
 }
 END_TEST
 
@@ -300,8 +306,10 @@ START_TEST(oaep_decryption_needs_the_label_of_the_encryption)
 
 	ck_assert_int_eq(crypto_rsa_encrypt_oaep(&keys[2], cipher, message, 20, label, LABEL_LEN),
 			 0);
-	ck_assert_int_eq(crypto_rsa_decrypt_oaep(&keys[2], plain, &len, cipher, 256, label, 3), -1);
-	ck_assert_int_eq(crypto_rsa_decrypt_oaep(&keys[2], plain, &len, cipher, 256, label, 4), 0);
+	ck_assert_int_eq(
+	    crypto_rsa_decrypt_oaep(&keys[2], plain, &len, cipher, 256, label, 3, NULL), -1);
+	ck_assert_int_eq(
+	    crypto_rsa_decrypt_oaep(&keys[2], plain, &len, cipher, 256, label, 4, NULL), 0);
 }
 END_TEST
 
@@ -314,15 +322,16 @@ START_TEST(decryption_refuses_wrong_lengths_and_numbers_above_the_modulus)
 	crypto_rsa_encrypt_oaep(&keys[1], cipher, message, 20, label, LABEL_LEN);
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
 		ck_assert_int_eq(crypto_rsa_decrypt_oaep(&keys[1], plain, &len, cipher, wrong[i],
-							 label, LABEL_LEN),
+							 label, LABEL_LEN, NULL),
 				 -1);
-		ck_assert_int_eq(crypto_rsa_decrypt_pkcs1(&keys[1], plain, &len, cipher, wrong[i]),
-				 -1);
+		ck_assert_int_eq(
+		    crypto_rsa_decrypt_pkcs1(&keys[1], plain, &len, cipher, wrong[i], NULL), -1);
 	}
 	memset(cipher, 0xff, sizeof(cipher));
 	ck_assert_int_eq(
-	    crypto_rsa_decrypt_oaep(&keys[1], plain, &len, cipher, 128, label, LABEL_LEN), -1);
-	ck_assert_int_eq(crypto_rsa_decrypt_pkcs1(&keys[1], plain, &len, cipher, 128), -1);
+	    crypto_rsa_decrypt_oaep(&keys[1], plain, &len, cipher, 128, label, LABEL_LEN, NULL),
+	    -1);
+	ck_assert_int_eq(crypto_rsa_decrypt_pkcs1(&keys[1], plain, &len, cipher, 128, NULL), -1);
 	ck_assert_int_eq(crypto_rsa_raw(&keys[1], plain, cipher), -1);
 }
 END_TEST
@@ -336,9 +345,9 @@ START_TEST(a_public_key_neither_decrypts_nor_signs)
 	public.has_private = false;
 	crypto_rsa_encrypt_oaep(&public, cipher, message, 20, label, LABEL_LEN);
 	ck_assert_int_eq(
-	    crypto_rsa_decrypt_oaep(&public, plain, &len, cipher, 128, label, LABEL_LEN), -1);
-	ck_assert_int_eq(crypto_rsa_decrypt_pkcs1(&public, plain, &len, cipher, 128), -1);
-	ck_assert_int_eq(crypto_rsa_sign_sha1(&public, plain, message), -1);
+	    crypto_rsa_decrypt_oaep(&public, plain, &len, cipher, 128, label, LABEL_LEN, NULL), -1);
+	ck_assert_int_eq(crypto_rsa_decrypt_pkcs1(&public, plain, &len, cipher, 128, NULL), -1);
+	ck_assert_int_eq(crypto_rsa_sign_sha1(&public, plain, message, NULL), -1);
 }
 END_TEST
 
@@ -348,12 +357,12 @@ START_TEST(signatures_are_what_openssl_verifies)
 		size_t n_len = keys[i].n_len, most = n_len - CRYPTO_PKCS1_OVERHEAD;
 		uint8_t sig[CRYPTO_RSA_MAX];
 
-		ck_assert_int_eq(crypto_rsa_sign_sha1(&keys[i], sig, message), 0);
+		ck_assert_int_eq(crypto_rsa_sign_sha1(&keys[i], sig, message, NULL), 0);
 		ck_assert(reference_verify_sha1(reference[i], sig, n_len, message));
 		ck_assert(crypto_rsa_verify_sha1(&keys[i], sig, n_len, message));
-		ck_assert_int_eq(crypto_rsa_sign_der(&keys[i], sig, message, most), 0);
+		ck_assert_int_eq(crypto_rsa_sign_der(&keys[i], sig, message, most, NULL), 0);
 		ck_assert(reference_verify_der(reference[i], sig, n_len, message, most));
-		ck_assert_int_eq(crypto_rsa_sign_der(&keys[i], sig, message, most + 1), -1);
+		ck_assert_int_eq(crypto_rsa_sign_der(&keys[i], sig, message, most + 1, NULL), -1);
 	}
 }
 END_TEST
@@ -363,7 +372,7 @@ START_TEST(verification_refuses_anything_else)
 	uint8_t sig[128], block[128], digest[TPM_DIGEST_SIZE];
 
 	memcpy(digest, message, sizeof(digest));
-	ck_assert_int_eq(crypto_rsa_sign_sha1(&keys[1], sig, digest), 0);
+	ck_assert_int_eq(crypto_rsa_sign_sha1(&keys[1], sig, digest, NULL), 0);
 	ck_assert(!crypto_rsa_verify_sha1(&keys[1], sig, 127, digest));
 	ck_assert(!crypto_rsa_verify_sha1(&keys[1], sig, 0, digest));
 	digest[19] ^= 1;
@@ -375,7 +384,7 @@ START_TEST(verification_refuses_anything_else)
 	ck_assert(!crypto_rsa_verify_sha1(&keys[1], sig, 128, digest));
 
 	/* the digest without DigestInfo */
-	ck_assert_int_eq(crypto_rsa_sign_der(&keys[1], sig, digest, sizeof(digest)), 0);
+	ck_assert_int_eq(crypto_rsa_sign_der(&keys[1], sig, digest, sizeof(digest), NULL), 0);
 	ck_assert(!crypto_rsa_verify_sha1(&keys[1], sig, 128, digest));
 	ck_assert_int_eq(crypto_rsa_raw(&keys[1], block, sig), 0);
 	ck_assert_mem_eq(block + 108, digest, sizeof(digest));
@@ -391,7 +400,7 @@ START_TEST(oaep_encoding_with_a_seed_of_choice_is_oaep)
 	ck_assert_int_eq(crypto_oaep_encode(block + 1, 255, message, 33, p_hash, message + 100), 0);
 	ck_assert_int_eq(crypto_rsa_raw(&keys[2], cipher, block), 0);
 	ck_assert_int_eq(
-	    crypto_rsa_decrypt_oaep(&keys[2], plain, &len, cipher, 256, label, LABEL_LEN), 0);
+	    crypto_rsa_decrypt_oaep(&keys[2], plain, &len, cipher, 256, label, LABEL_LEN, NULL), 0);
 	ck_assert_uint_eq(len, 33);
 	ck_assert_mem_eq(plain, message, len);
 	ck_assert_int_eq(reference_rsa(reference[2], REFERENCE_DECRYPT, RSA_PKCS1_OAEP_PADDING,
@@ -467,7 +476,7 @@ main(void)
 	};
 
 	for (size_t i = 0; i < KEYS; i++)
-		if (crypto_rsa_generate(&keys[i], key_bits[i], 65537, NULL, NULL) != 0)
+		if (crypto_rsa_generate(&keys[i], key_bits[i], 65537, NULL) != 0)
 			return EXIT_FAILURE;
 	return suite_run("crypto_rsa", tests, set_up, tear_down);
 }

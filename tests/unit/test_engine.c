@@ -595,22 +595,6 @@ START_TEST(the_caller_learns_what_a_command_changed)
 }
 END_TEST
 
-START_TEST(a_cancelled_command_fails_and_leaves_nothing)
-{
-	struct tpm *tpm = test_owned_tpm();
-	struct blob key;
-	uint32_t handle;
-
-	bench.cancel_after = 1;
-	ck_assert_uint_eq(test_create_key(tpm, &test_storage_key, &key), TPM_FAIL);
-	ck_assert_uint_eq(bench.cancel_after, 0);
-	ck_assert(!(bench.changed & TPM_CHANGED_PERMANENT));
-	ck_assert_uint_eq(test_create_key(tpm, &test_signing_key, &key), TPM_SUCCESS);
-	ck_assert_uint_eq(test_load_key(tpm, &key, &handle), TPM_SUCCESS);
-	tpm_free(tpm);
-}
-END_TEST
-
 START_TEST(without_random_bytes_a_command_fails)
 {
 	struct tpm *tpm = test_owned_tpm();
@@ -665,7 +649,6 @@ main(void)
 		unknown_handles_are_refused,
 		sessions_run_out_and_come_back,
 		the_caller_learns_what_a_command_changed,
-		a_cancelled_command_fails_and_leaves_nothing,
 		without_random_bytes_a_command_fails,
 		NULL,
 	};

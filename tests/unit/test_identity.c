@@ -100,20 +100,6 @@ START_TEST(identity_needs_the_owner_and_the_srk)
 }
 END_TEST
 
-START_TEST(cancelled_identity_leaves_nothing)
-{
-	struct tpm *tpm = test_owned_tpm();
-	struct blob key, binding;
-
-	bench.cancel_after = 1;
-	ck_assert_uint_eq(test_make_identity(tpm, &test_identity_key, TPM_ET_XOR, srk_auth,
-					     owner_auth, &key, &binding),
-			  TPM_FAIL);
-	ck_assert(!(bench.changed & TPM_CHANGED_PERMANENT));
-	tpm_free(tpm);
-}
-END_TEST
-
 /* What a privacy CA sends: plain, encrypted to the EK. */
 struct activation {
 	struct tpm *tpm;
@@ -313,7 +299,6 @@ main(void)
 		identity_is_bound_to_the_label_of_its_ca,
 		identity_must_be_like_one,
 		identity_needs_the_owner_and_the_srk,
-		cancelled_identity_leaves_nothing,
 		identity_is_activated_by_blobs_of_both_versions,
 		activation_is_for_this_identity_only,
 		activation_waits_for_its_pcrs_and_locality,

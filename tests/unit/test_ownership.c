@@ -217,27 +217,6 @@ START_TEST(ownership_needs_an_endorsement_key_and_leave)
 }
 END_TEST
 
-START_TEST(taking_ownership_can_be_cancelled)
-{
-	struct tpm *tpm = test_tpm();
-	EVP_PKEY *ek = read_ek(tpm);
-	struct snapshot before;
-	struct blob srk;
-
-	snapshot_take(&before, tpm);
-	for (unsigned at = 1; at <= 3; at++) {
-		bench.cancel_after = at;
-		ck_assert_uint_eq(take_ownership(tpm, ek, &right_way, &srk), TPM_FAIL);
-		ck_assert_uint_eq(snapshot_changes(&before, tpm), 0);
-	}
-	snapshot_free(&before);
-	bench.cancel_after = 0;
-	ck_assert_uint_eq(take_ownership(tpm, ek, &right_way, &srk), TPM_SUCCESS);
-	EVP_PKEY_free(ek);
-	tpm_free(tpm);
-}
-END_TEST
-
 /* ---- Clearing ---- */
 
 /* That everything of the owner is gone, and the TPM waits to be enabled. */
@@ -371,7 +350,6 @@ main(void)
 		an_srk_of_other_kinds,
 		ownership_is_not_taken_otherwise_and_nothing_is_left_of_the_attempt,
 		ownership_needs_an_endorsement_key_and_leave,
-		taking_ownership_can_be_cancelled,
 		the_owner_clears_the_tpm,
 		clearing_ends_the_session_that_asked_for_it,
 		who_stands_before_the_machine_clears_the_tpm,

@@ -316,54 +316,12 @@ START_TEST(a_command_that_fails_changes_no_permanent_state)
 }
 END_TEST
 
-/* ---- Cancellation ---- */
-
-START_TEST(a_cancelled_command_leaves_the_tpm_as_before)
-{
-	static const struct {
-		const char *name;
-		TPM_RESULT (*run)(struct tpm *tpm);
-		bool generates; /* a key: polled many times */
-	} steps[] = {
-		{ "CreateWrapKey", create_key, true },
-		{ "MakeIdentity", make_identity, true },
-		{ "LoadKey2", load_key, false },
-		{ "Sign", sign, false },
-		{ "Quote", quote, false },
-		{ "Quote2", quote2, false },
-		{ "TickStampBlob", tick_stamp, false },
-		{ "CertifyKey", certify, false },
-		{ "UnBind", unbind, false },
-		{ "Seal", seal, false },
-		{ "Unseal", unseal, false },
-	};
-	struct tpm *tpm = world_new();
-
-	for (size_t i = 0; i < COUNT(steps); i++) {
-		struct snapshot before;
-
-		snapshot_take(&before, tpm);
-		for (unsigned at = 1; at <= (steps[i].generates ? 2 : 1); at++) {
-			bench.cancel_after = at;
-			ck_assert_msg(steps[i].run(tpm) == TPM_FAIL, "%s", steps[i].name);
-			ck_assert_uint_eq(bench.cancel_after, 0);
-			ck_assert_msg(snapshot_changes(&before, tpm) == 0, "%s left something",
-				      steps[i].name);
-		}
-		snapshot_free(&before);
-		ck_assert_msg(steps[i].run(tpm) == TPM_SUCCESS, "%s", steps[i].name);
-	}
-	tpm_free(tpm);
-}
-END_TEST
-
 int
 main(void)
 {
 	const TTest *const tests[] = {
 		a_command_that_changes_permanent_state_says_so_and_no_other_does,
 		a_command_that_fails_changes_no_permanent_state,
-		a_cancelled_command_leaves_the_tpm_as_before,
 		NULL,
 	};
 
