@@ -83,6 +83,8 @@ order_execute(struct channel_pv *channel, struct reader *params)
 	unsigned locality = reader_u8(params);
 	if (params->failed)
 		return VTPM_INVALID_REQUEST;
+	if (instance_suspended(channel->instance))
+		return VTPM_FORBIDDEN;
 	if (locality > 4)
 		len = tpm_error_response(TPM_BAD_LOCALITY, response);
 	else

@@ -224,3 +224,9 @@ instance_suspend(struct instance *instance)
 		instance->power = POWER_SUSPENDED;
 	return result;
 }
+
+bool
+instance_suspended(const struct instance *instance)
+{
+	return instance->power == POWER_SUSPENDED;
+}

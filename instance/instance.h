@@ -54,6 +54,7 @@ TPM_RESULT instance_allow_rollback(struct instance *instance, bool on);
 TPM_RESULT instance_clear(struct instance *instance);
 /* instance_suspend: puts the volatile state beside the permanent one and executes no more. */
 TPM_RESULT instance_suspend(struct instance *instance);
+bool instance_suspended(const struct instance *instance);
 
 /*
  * The machine's side, as QEMU's control channel has it. instance_power_on: TPM_Init, or going on

@@ -118,7 +118,6 @@ rest(struct instance *instance)
 	struct store_instance entry = instance->entry;
 
 	event_del(instance->timer);
-	queue_flush(instance);
 	pipes_unlink(instance);
 	adopt_forget(instance);
 	if (instance->journal >= 0)
@@ -128,6 +127,8 @@ rest(struct instance *instance)
 	instance->state = INFO_CLOSED;
 	store_find(instance->table->manager->store, entry.id, &entry);
 	instance_update(instance, &entry);
+	if (!instance_holds(instance) && !instance->wanted)
+		queue_flush(instance);
 	while (instance->closing) {
 		struct request *request = instance->closing;
 
@@ -143,6 +144,10 @@ rest(struct instance *instance)
 		opening = request->next;
 		instance_open(instance, request);
 	}
+	if (instance_holds(instance) && instance->first)
+		instance_want(instance);
+	else if (instance->wanted)
+		instance_go_on(instance);
 	check_all_closed(instance->table);
 }
 
@@ -239,6 +244,7 @@ launch(struct instance *instance)
 	instance->run = ++instance->table->runs;
 	instance->chip_jobs = 0;
 	instance->served = false;
+	instance->frozen = false;
 	int rc = open_journal(instance);
 	if (rc == 0)
 		rc = pipes_open(instance);
@@ -285,6 +291,10 @@ start(struct instance *instance, uint8_t startup)
 void
 instance_connected(struct instance *instance)
 {
+	if (instance_holds(instance)) {
+		instance_want(instance);
+		return;
+	}
 	begin(instance, VTPM_STARTUP_CLEAR);
 	start_after_pause(instance);
 }
@@ -319,6 +329,14 @@ instance_resume(struct instance *instance, bool ready)
 		set_timer(instance, instance->table->manager->options->answer_seconds * 1000);
 	queue_run(instance);
 	return 0;
+}
+
+void
+instance_end_taken(struct instance *instance)
+{
+	instance->state = INFO_CLOSING;
+	process_signal(&instance->process, VTPM_SIGNAL_CLOSE);
+	set_timer(instance, CLOSE_SECONDS * 1000);
 }
 
 void
@@ -390,7 +408,10 @@ void
 instance_open(struct instance *instance, struct request *request)
 {
 	uint32_t id = instance->entry.id;
+	char uuid[VTPM_UUID_TEXT_SIZE];
+	char why[256];
 
+	uuid_format(uuid, instance->entry.uuid);
 	if (instance->retired) {
 		request_fail(request, VTPM_INVALID_REQUEST, "instance %u is being deleted", id);
 		return;
@@ -411,14 +432,28 @@ instance_open(struct instance *instance, struct request *request)
 			     id, id, id);
 		break;
 	case INFO_MIGRATED:
+		instance_explain(instance, why, sizeof(why));
 		request_fail(request, VTPM_FORBIDDEN,
-			     "instance %u migrated to %s; 'vtpm_migrator --recover' or 'vtpmctl "
-			     "delete %u'",
-			     id, instance->entry.peer, id);
+			     "instance %u %s; 'vtpm_migrator --recover %s' asks that host for it, "
+			     "'vtpmctl delete %u' gives it up",
+			     id, why, uuid, id);
+		break;
+	case INFO_OUTGOING:
+	case INFO_INCOMING:
+		request_succeed(request, NULL, 0);
 		break;
 	case INFO_CLOSED:
-	case INFO_SUSPENDED:
 	case INFO_LISTENING:
+		if (request->startup == VTPM_STARTUP_SAVE) {
+			request_fail(request, VTPM_RESTORE_CONTEXT_FAILED,
+				     "vTPM %s has run on since this domain was saved, or its state "
+				     "was never kept; 'vtpmctl open %u --startup clear' starts it "
+				     "with fresh PCRs, if you accept that",
+				     uuid, id);
+			break;
+		}
+		__attribute__((fallthrough));
+	case INFO_SUSPENDED:
 		if (start(instance, request->startup) == 0)
 			wait_in(&instance->opening, request);
 		else

@@ -65,6 +65,23 @@ void instance_stop(struct instance *instance, struct request *request,
 		   void (*step)(struct request *request));
 
 /*
+ * Instances on their way from or to another host (vtpm/migration.h); instance_update has told them
+ * what the store says.
+ *
+ * instance_is_still: whether no command of a guest can change its state: frozen, or not running.
+ * instance_thaw: has one that was frozen run on after all.
+ * instance_go_on: it may run here (again): starts it if a guest needs it.
+ * instance_give_up: it will not: commands that were held for it end with an error.
+ * instance_await: ends the request when a guest wants the instance, with 1, or after that time,
+ * with 0.
+ */
+bool instance_is_still(const struct instance *instance);
+void instance_thaw(struct instance *instance);
+void instance_go_on(struct instance *instance);
+void instance_give_up(struct instance *instance);
+void instance_await(struct instance *instance, struct request *request, uint32_t milliseconds);
+
+/*
  * instances_submit: has the instance that the command names carry it out. Commands of one instance
  * are done one after the other; one that dies or hangs is started again and gets its command once
  * more.

@@ -134,11 +134,14 @@ static bool
 start_lost(struct instance *instance)
 {
 	adopt_forget(instance);
-	if (instance->entry.domain_type == VTPM_DOMAIN_HVM || instance->entry.refused)
+	if (instance->entry.domain_type == VTPM_DOMAIN_HVM || instance->entry.refused ||
+	    instance_is_away(instance) || instance->entry.flags & STORE_FLAG_RESUMES)
 		return false;
 	log_error("instance %u: its process ended while no manager ran; it is started again, but "
 		  "PCRs and sessions are lost",
 		  instance->entry.id);
+	if (instance->entry.flags & STORE_FLAG_SUSPENDED)
+		instance->startup = VTPM_STARTUP_SAVE;
 	instance_restart(instance);
 	return true;
 }
@@ -164,8 +167,15 @@ adopt_instance(struct instance *instance)
 		take_journal(instance, identity.journal);
 		if (instance->entry.domain_type == VTPM_DOMAIN_HVM)
 			take_sockets(instance);
+		if (instance_is_away(instance)) {
+			free(sent.data);
+			instance_end_taken(instance);
+			return true;
+		}
 		take_command(instance, &sent, answered);
 		rc = instance_resume(instance, ready);
+		if (rc == 0 && ready)
+			instance_note_start(instance);
 	}
 	free(sent.data);
 	if (rc < 0)

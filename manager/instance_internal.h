@@ -52,6 +52,12 @@ struct instance {
 	char why[256];
 	bool retired; /* about to be deleted */
 
+	/* instance_migrate.c */
+	bool frozen;          /* its process executes no command any more */
+	bool wanted;          /* on its way here: a guest wants it */
+	bool taking_back;     /* on its way from here: that is about to be undone */
+	struct await *awaits; /* requests that wait for a guest to want it */
+
 	/* instance.c: the life of its process */
 	struct process process;
 	uint64_t run;          /* counts processes: an answer to an earlier one is dropped */
@@ -96,6 +102,8 @@ void instance_ready(struct instance *instance);
 int instance_take(struct instance *instance, pid_t pid, uint64_t start_time);
 /* instance_resume: talks to that process from now on. 0 or a negative errno. */
 int instance_resume(struct instance *instance, bool ready);
+/* instance_end_taken: ends that process, which an earlier manager should have ended. */
+void instance_end_taken(struct instance *instance);
 /* instance_restart: starts one that should be running but is not. */
 void instance_restart(struct instance *instance);
 /* instance_connected: somebody connected to a listening instance. */
@@ -105,8 +113,20 @@ void instance_connected(struct instance *instance);
 
 /* instance_free: of one that is not in the table (any more). The process runs on. */
 void instance_free(struct instance *instance);
+/* instance_explain: where one is that is not here, or not yet, for people. */
+void instance_explain(const struct instance *instance, char *text, size_t size);
 /* instance_note_start: has the store keep which program runs it, suspended no more. */
 void instance_note_start(struct instance *instance);
+
+/* instance_migrate.c */
+
+/* instance_is_away: it may not run: on its way, or gone. instance_holds: commands wait for it. */
+bool instance_is_away(const struct instance *instance);
+bool instance_holds(const struct instance *instance);
+/* instance_want: a guest sent a command to, or opened, one that is on its way. */
+void instance_want(struct instance *instance);
+/* instance_wake: answers all requests that wait for that. */
+void instance_wake(struct instance *instance, bool needed);
 
 /* instance_pipe.c */
 

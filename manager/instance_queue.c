@@ -79,7 +79,7 @@ queue_run(struct instance *instance)
 	struct timeval patience = { .tv_sec = instance->table->manager->options->answer_seconds };
 	struct command *command = instance->first;
 
-	if (!command || instance->in_flight || instance->state != INFO_RUNNING)
+	if (!command || instance->in_flight || instance->state != INFO_RUNNING || instance->frozen)
 		return;
 	/* One that was sent before keeps its number, by which the instance knows it again. */
 	if (command->ordinal == VTPM_ORD_EXECUTE && command->sequence == 0)
@@ -124,6 +124,10 @@ queue_response(struct instance *instance, const struct stream_message *message)
 		return;
 	}
 	if (command->ordinal == VTPM_ORD_EXECUTE) {
+		if (parts.code == VTPM_FORBIDDEN) {
+			instance_kill(instance, "was frozen, and is needed");
+			return;
+		}
 		if (parts.code != VTPM_SUCCESS || !take_tpm_response(command, parts.params)) {
 			log_debug("instance %u: a wrong or repeated answer, ignored",
 				  instance->entry.id);
@@ -131,6 +135,8 @@ queue_response(struct instance *instance, const struct stream_message *message)
 		}
 	} else {
 		command->response_len = 0;
+		if (command->ordinal == VTPM_ORD_KEEP_VOLATILE && parts.code == VTPM_SUCCESS)
+			instance->frozen = true;
 	}
 	instance->served = true;
 	dequeue(instance);
@@ -246,7 +252,7 @@ instances_submit(struct instance_table *table, struct command *command)
 {
 	struct instance *instance = instance_find(table, command->instance);
 
-	if (!instance || !serves(instance)) {
+	if (!instance || !(serves(instance) || instance_holds(instance))) {
 		log_info("instance %u: a command came, but it %s%s", command->instance,
 			 instance ? "is " : "does not exist: vtpmctl define",
 			 instance ? info_state_name(instance->state) : "");
@@ -261,6 +267,8 @@ instances_submit(struct instance_table *table, struct command *command)
 	if (claim_adopted(instance, command))
 		return;
 	enqueue(instance, command);
+	if (instance_holds(instance))
+		instance_want(instance);
 	queue_run(instance);
 }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <vtpm/log.h>
@@ -50,8 +51,12 @@ instance_after(const struct instance_table *table, uint32_t id)
 static enum info_state
 resting_state(const struct store_instance *entry)
 {
+	if (entry->flags & STORE_FLAG_INCOMING)
+		return INFO_INCOMING;
 	if (entry->type == VTPM_TYPE_MIGRATED)
 		return INFO_MIGRATED;
+	if (entry->flags & STORE_FLAG_OUTGOING)
+		return INFO_OUTGOING;
 	if (entry->refused)
 		return INFO_REFUSED;
 	return entry->flags & STORE_FLAG_SUSPENDED ? INFO_SUSPENDED : INFO_CLOSED;
@@ -89,8 +94,10 @@ instance_add(struct instance_table *table, const struct store_instance *entry)
 		(table->count - at) * sizeof(table->sorted[0]));
 	table->sorted[at] = instance;
 	table->count++;
-	if (!adopt_instance(instance))
-		instance_update(instance, entry);
+	if (adopt_instance(instance))
+		return instance;
+	instance_update(instance, entry);
+	instance_go_on(instance);
 	return instance;
 }
 
@@ -101,15 +108,18 @@ instance_update(struct instance *instance, const struct store_instance *entry)
 	if (instance->process.pid != 0 || instance->state == INFO_RESTARTING)
 		return;
 	instance->state = resting_state(entry);
-	if (instance->state == INFO_CLOSED && entry->domain_type == VTPM_DOMAIN_HVM &&
-	    sockets_listen(instance) == 0)
+	bool may_connect = instance->state == INFO_CLOSED || instance_holds(instance);
+	bool listens =
+	    may_connect && entry->domain_type == VTPM_DOMAIN_HVM && sockets_listen(instance) == 0;
+	if (listens && instance->state == INFO_CLOSED)
 		instance->state = INFO_LISTENING;
-	sockets_watch(instance, instance->state == INFO_LISTENING);
+	sockets_watch(instance, listens);
 }
 
 void
 instance_free(struct instance *instance)
 {
+	instance_wake(instance, false);
 	pipes_close(instance);
 	sockets_close(instance);
 	process_leave(&instance->process);
@@ -145,6 +155,30 @@ instance_remove(struct instance *instance)
 }
 
 void
+instance_explain(const struct instance *instance, char *text, size_t size)
+{
+	const struct store_instance *entry = &instance->entry;
+	time_t when = (time_t)entry->peer_time;
+	char since[32] = "an unknown time";
+	struct tm tm;
+
+	if (gmtime_r(&when, &tm))
+		strftime(since, sizeof(since), "%Y-%m-%d %H:%M:%S UTC", &tm);
+	if (entry->flags & STORE_FLAG_INCOMING)
+		snprintf(text, size, "%s %.150s since %s",
+			 entry->flags & STORE_FLAG_PREPARED
+			     ? "a copy that may not run yet, here from"
+			     : "a place for the one that is to come from",
+			 entry->peer, since);
+	else if (entry->flags & STORE_FLAG_OUTGOING)
+		snprintf(text, size, "frozen, on its way to %.150s since %s", entry->peer, since);
+	else
+		snprintf(text, size, "%s %.150s at %s",
+			 entry->flags & STORE_FLAG_FORGOTTEN ? "was given back to" : "migrated to",
+			 entry->peer, since);
+}
+
+void
 instance_describe(const struct instance *instance, struct info *info)
 {
 	const struct store_instance *entry = &instance->entry;
@@ -165,8 +199,8 @@ instance_describe(const struct instance *instance, struct info *info)
 	memcpy(info->program, instance->process.pid ? instance->process.hash : entry->measurement,
 	       sizeof(info->program));
 	memcpy(info->why, instance->why, sizeof(info->why));
-	if (instance->state == INFO_MIGRATED && entry->peer[0])
-		snprintf(info->why, sizeof(info->why), "migrated to %.200s", entry->peer);
+	if (instance_is_away(instance))
+		instance_explain(instance, info->why, sizeof(info->why));
 	else if (instance->state == INFO_REFUSED)
 		snprintf(info->why, sizeof(info->why),
 			 "its stored state is damaged or not its own: vtpmctl verify %u",
@@ -181,6 +215,9 @@ instances_count(const struct instance_table *table, uint32_t *defined, uint32_t 
 	for (size_t i = 0; i < table->count; i++)
 		*running += table->sorted[i]->process.pid != 0;
 }
+
+/* What is over when it runs. */
+static const uint32_t RESUMED_FLAGS = STORE_FLAG_SUSPENDED | STORE_FLAG_RESUMES;
 
 /* A change of the store's table waits for the disk, so the console's thread does it. */
 struct start_note {
@@ -198,7 +235,7 @@ note_start(struct task *task)
 
 	if (store_find(note->store, note->id, &entry) == 0) {
 		memcpy(entry.measurement, note->hash, sizeof(entry.measurement));
-		entry.flags &= ~(uint32_t)STORE_FLAG_SUSPENDED;
+		entry.flags &= ~RESUMED_FLAGS;
 		store_update(note->store, &entry);
 	}
 	free(note);
@@ -212,13 +249,13 @@ instance_note_start(struct instance *instance)
 	struct start_note *note;
 
 	if (memcmp(entry->measurement, instance->process.hash, VTPM_HASH_SIZE) == 0 &&
-	    !(entry->flags & STORE_FLAG_SUSPENDED))
+	    !(entry->flags & RESUMED_FLAGS))
 		return;
 	note = calloc(1, sizeof(*note));
 	if (!note)
 		return;
 	memcpy(entry->measurement, instance->process.hash, sizeof(entry->measurement));
-	entry->flags &= ~(uint32_t)STORE_FLAG_SUSPENDED;
+	entry->flags &= ~RESUMED_FLAGS;
 	note->task.run = note_start;
 	note->store = manager->store;
 	note->id = entry->id;

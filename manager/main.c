@@ -23,6 +23,7 @@
 #include "manager/emulated.h"
 #include "manager/instance.h"
 #include "manager/manager.h"
+#include "manager/migration_session.h"
 #include "manager/options.h"
 #include "manager/physical_tpm.h"
 #include "manager/root_key.h"
@@ -148,7 +149,8 @@ start(struct manager *manager)
 		rc = unlock_store(manager);
 	if (rc == 0)
 		rc = worker_start(&manager->chip, "chip");
-	if (rc == 0 && (!(manager->instances = instances_new(manager)) ||
+	if (rc == 0 && (!(manager->sessions = migration_sessions_new()) ||
+			!(manager->instances = instances_new(manager)) ||
 			!(manager->console = console_new(manager)) ||
 			!(manager->backends = backends_new(manager))))
 		rc = -EIO;
@@ -169,6 +171,7 @@ stop(struct manager *manager, bool everything)
 	backends_free(manager->backends);
 	console_free(manager->console);
 	instances_free(manager->instances);
+	migration_sessions_free(manager->sessions);
 	if (manager->tpm)
 		physical_tpm_close(manager->tpm);
 	store_close(manager->store);

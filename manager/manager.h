@@ -26,6 +26,7 @@ struct backends;
 struct console;
 struct emulated;
 struct instance_table;
+struct migration_sessions;
 struct physical_tpm;
 struct store;
 struct worker;
@@ -42,6 +43,7 @@ struct manager {
 	struct physical_tpm *tpm;
 	struct worker *chip;       /* who may wait for the physical TPM */
 	struct emulated *emulated; /* what `--tpm emulated` runs; else NULL */
+	struct migration_sessions *sessions;
 
 	struct console *console;
 	struct instance_table *instances;

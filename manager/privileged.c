@@ -28,6 +28,19 @@ static const struct {
 	{ VTPM_ORD_SUSPEND, 4, privileged_suspend },
 	{ VTPM_ORD_RESEAL, ANY_SIZE, privileged_reseal },
 	{ VTPM_ORD_RECOVER, 4, privileged_recover },
+	{ VTPM_ORD_GET_MIG_KEY, ANY_SIZE, privileged_get_migration_key },
+	{ VTPM_ORD_LOAD_MIG_KEY, ANY_SIZE, privileged_load_migration_key },
+	{ VTPM_ORD_MIGRATE_OUT, ANY_SIZE, privileged_migrate_out },
+	{ VTPM_ORD_COMMIT, 12, privileged_commit },
+	{ VTPM_ORD_ABORT, 12, privileged_abort },
+	{ VTPM_ORD_UNDO, 12, privileged_undo },
+	{ VTPM_ORD_RESOLVE, ANY_SIZE, privileged_resolve },
+	{ VTPM_ORD_OFFER, ANY_SIZE, privileged_offer },
+	{ VTPM_ORD_MIGRATE_IN, ANY_SIZE, privileged_migrate_in },
+	{ VTPM_ORD_AWAIT, ANY_SIZE, privileged_await },
+	{ VTPM_ORD_ACTIVATE, ANY_SIZE, privileged_activate },
+	{ VTPM_ORD_FORGET, ANY_SIZE, privileged_forget },
+	{ VTPM_ORD_QUERY, ANY_SIZE, privileged_query },
 };
 
 void

@@ -1,7 +1,7 @@
 /*
  * What the instance itself has a part in: the operator's hand on its TPM, suspending it.
  */
-#include "manager/privileged.h"
+#include "manager/privileged_migrate.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -31,9 +31,9 @@ told(struct command *command, void *ctx)
 	command_free(command);
 }
 
-static void
-tell(struct request *request, uint32_t ordinal, const void *params, size_t len,
-     void (*step)(struct request *request))
+void
+privileged_tell(struct request *request, uint32_t ordinal, const void *params, size_t len,
+		void (*step)(struct request *request))
 {
 	struct manager *manager = request->manager;
 	struct command *command = command_new(request->entry.id, ordinal, params, len,
@@ -56,7 +56,7 @@ static void
 clear_there(struct request *request)
 {
 	log_warning("instance %u: cleared by the host's operator", request->entry.id);
-	tell(request, VTPM_ORD_CLEAR_TPM, NULL, 0, answer_there);
+	privileged_tell(request, VTPM_ORD_CLEAR_TPM, NULL, 0, answer_there);
 }
 
 void
@@ -73,7 +73,7 @@ presence_there(struct request *request)
 
 	log_warning("instance %u: physical presence %s by the host's operator", request->entry.id,
 		    on ? "asserted" : "withdrawn");
-	tell(request, VTPM_ORD_SET_PRESENCE, &on, sizeof(on), answer_there);
+	privileged_tell(request, VTPM_ORD_SET_PRESENCE, &on, sizeof(on), answer_there);
 }
 
 void
@@ -91,7 +91,7 @@ rollback_there(struct request *request)
 
 	log_warning("instance %u: the host's operator %s its QEMU to set an older state once",
 		    request->entry.id, on ? "allows" : "forbids");
-	tell(request, VTPM_ORD_ALLOW_ROLLBACK, &on, sizeof(on), answer_there);
+	privileged_tell(request, VTPM_ORD_ALLOW_ROLLBACK, &on, sizeof(on), answer_there);
 }
 
 void
@@ -102,43 +102,72 @@ privileged_rollback(struct request *request)
 	privileged_there(request, rollback_there);
 }
 
-/* The process is gone and its volatile state durable: what is left is to remember that. */
+static void suspend_there(struct request *request);
+
 static void
-suspend_stopped(struct request *request)
+not_suspended_there(struct request *request)
+{
+	struct instance *instance = privileged_instance(request);
+
+	if (!instance)
+		return;
+	instance_thaw(instance);
+	request_fail(request, VTPM_FAIL, "instance %u: cannot be marked suspended: %s",
+		     request->entry.id, strerror(-request->error));
+}
+
+/* A process that died in between has been restarted, and is to be suspended anew. */
+static void
+suspend_marked(struct request *request)
+{
+	struct instance *instance = privileged_instance(request);
+
+	if (!instance)
+		return;
+	if (instance_is_still(instance))
+		instance_close(instance, request);
+	else
+		suspend_there(request);
+}
+
+/* Remembered before its process ends: if the manager dies in between it is there to be resumed. */
+static void
+suspend_durably(struct request *request)
 {
 	struct store_instance known;
-	int rc = store_find(request->manager->store, request->entry.id, &known);
 
-	if (rc == 0) {
+	request->error = store_find(request->manager->store, request->entry.id, &known);
+	if (request->error == 0) {
 		known.flags |= STORE_FLAG_SUSPENDED;
-		rc = store_update(request->manager->store, &known);
+		request->error = store_update(request->manager->store, &known);
 	}
-	if (rc < 0) {
-		request_fail(request, VTPM_FAIL, "instance %u: cannot mark it suspended: %s",
-			     request->entry.id, strerror(-rc));
-		return;
-	}
-	privileged_there(request, privileged_refresh_there);
+	privileged_there(request, request->error < 0 ? not_suspended_there : suspend_marked);
 }
 
 static void
 suspend_kept(struct request *request)
 {
-	struct instance *instance = privileged_instance(request);
-
-	if (instance)
-		instance_stop(instance, request, suspend_stopped);
+	privileged_here(request, suspend_durably);
 }
 
 static void
 suspend_there(struct request *request)
 {
-	tell(request, VTPM_ORD_KEEP_VOLATILE, NULL, 0, suspend_kept);
+	privileged_tell(request, VTPM_ORD_KEEP_VOLATILE, NULL, 0, suspend_kept);
 }
 
+/* What is on its way, has left, or is suspended already, needs nothing more. */
 void
 privileged_suspend(struct request *request)
 {
+	struct store_instance known;
+	void (*step)(struct request *) = suspend_there;
+
 	privileged_take_instance(request);
-	privileged_there(request, suspend_there);
+	if (store_find(request->manager->store, request->entry.id, &known) == 0 &&
+	    (known.type == VTPM_TYPE_MIGRATED ||
+	     known.flags & (STORE_FLAG_OUTGOING | STORE_FLAG_INCOMING)))
+		step = suspend_marked;
+	if (migrate_unwant(request))
+		privileged_there(request, step);
 }

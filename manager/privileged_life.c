@@ -1,7 +1,7 @@
 /*
  * Instances come, run and go.
  */
-#include "manager/privileged.h"
+#include "manager/privileged_migrate.h"
 
 #include <errno.h>
 #include <openssl/rand.h>
@@ -134,6 +134,38 @@ open_new_there(struct request *request)
 	open_there(request);
 }
 
+static void
+open_kept_there(struct request *request)
+{
+	struct instance *instance = privileged_instance(request);
+	struct store_instance known;
+
+	if (!instance)
+		return;
+	if (store_find(request->manager->store, request->entry.id, &known) == 0)
+		instance_update(instance, &known);
+	instance_open(instance, request);
+}
+
+/* Whoever opens it has a guest for it: here, or, if it is on its way here, as soon as it is. */
+static void
+open_known(struct request *request, struct store_instance *known)
+{
+	void (*step)(struct request *) = open_there;
+
+	if (known->flags & STORE_FLAG_OUTGOING) {
+		if (!migrate_take_back(request, known))
+			return;
+		step = open_kept_there;
+	} else if (known->flags & STORE_FLAG_INCOMING && !(known->flags & STORE_FLAG_RESUMES)) {
+		known->flags |= STORE_FLAG_RESUMES;
+		if (!migrate_update(request, known))
+			return;
+		step = open_kept_there;
+	}
+	privileged_there(request, step);
+}
+
 /*
  * An instance that old scripts know by its number only comes into being at its first OPEN; its uuid
  * is random.
@@ -156,7 +188,7 @@ privileged_open(struct request *request)
 		return;
 	}
 	if (store_find(request->manager->store, request->entry.id, &known) == 0)
-		privileged_there(request, open_there);
+		open_known(request, &known);
 	else if (RAND_bytes(request->entry.uuid, sizeof(request->entry.uuid)) != 1)
 		request_fail(request, VTPM_FAIL, "no random bytes for a uuid");
 	else if (define_entry(request))
@@ -172,11 +204,13 @@ close_there(struct request *request)
 		instance_close(instance, request);
 }
 
+/* What is on its way, or has left, is closed already: success says that the domain may go. */
 void
 privileged_close(struct request *request)
 {
 	privileged_take_instance(request);
-	privileged_there(request, close_there);
+	if (migrate_unwant(request))
+		privileged_there(request, close_there);
 }
 
 static void
@@ -224,6 +258,15 @@ delete_there(struct request *request)
 void
 privileged_delete(struct request *request)
 {
+	struct store_instance known;
+
 	privileged_take_instance(request);
-	privileged_there(request, delete_there);
+	if (store_find(request->manager->store, request->entry.id, &known) == 0 &&
+	    known.flags & STORE_FLAG_OUTGOING)
+		request_fail(request, VTPM_FORBIDDEN,
+			     "instance %u is on its way to %s; 'vtpm_migrator --recover' takes it "
+			     "back or brings it there",
+			     request->entry.id, known.peer);
+	else
+		privileged_there(request, delete_there);
 }

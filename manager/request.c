@@ -25,6 +25,7 @@ request_start(struct manager *manager, uint32_t ordinal, const void *params, siz
 	request->origin = origin;
 	request->done = done;
 	request->ctx = ctx;
+	request->len = len;
 	if (len > 0)
 		memcpy(request->data, params, len);
 	request->params = reader_of(request->data, len);
@@ -35,8 +36,8 @@ request_start(struct manager *manager, uint32_t ordinal, const void *params, siz
 void
 request_free(struct request *request)
 {
-	free(request->response);
-	free(request);
+	crypt_free(request->response, request->response_len);
+	crypt_free(request, sizeof(*request) + request->len);
 }
 
 static void

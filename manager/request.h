@@ -13,6 +13,7 @@
 
 #include <vtpm/codec.h>
 
+#include "manager/crypt.h"
 #include "manager/listener.h"
 #include "manager/store.h"
 
@@ -35,11 +36,17 @@ struct request {
 	uint8_t startup;
 	bool flag;
 	uint32_t pcrs;
+	uint32_t milliseconds;
 	int error;
+	char domain[STORE_PEER_MAX]; /* its name */
+	struct reader sealed_key;    /* of a migration's session, as sent; where to go on with it */
+	void (*unwrapped)(struct request *request);
+	uint8_t key[CRYPT_KEY_SIZE]; /* that key, decrypted */
 
 	uint32_t status; /* enum vtpm_status */
 	uint8_t *response;
 	size_t response_len;
+	size_t len;
 	uint8_t data[]; /* of the parameters */
 };
 
@@ -50,6 +57,7 @@ struct request {
 int request_start(struct manager *manager, uint32_t ordinal, const void *params, size_t len,
 		  struct listener *origin, void (*done)(struct request *request, void *ctx),
 		  void *ctx);
+/* request_free: wipes it, too: parameters and responses may hold secrets. */
 void request_free(struct request *request);
 
 /* request_step: goes on with step in the thread of listener. */

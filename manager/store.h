@@ -36,6 +36,10 @@ enum {
 	STORE_FLAG_SUSPENDED = 1 << 0, /* its domain was saved: the next start resumes it */
 	STORE_FLAG_INCOMING = 1 << 1,  /* a copy from another host that may not run yet */
 	STORE_FLAG_RECOVERED = 1 << 2, /* an operator accepted a state that had been refused */
+	STORE_FLAG_OUTGOING = 1 << 3,  /* frozen, on its way to another host, not committed */
+	STORE_FLAG_RESUMES = 1 << 4,   /* a guest uses it: it is started as soon as it may run */
+	STORE_FLAG_PREPARED = 1 << 5,  /* incoming, and its state is here */
+	STORE_FLAG_FORGOTTEN = 1 << 6, /* migrated: no commit, but a copy that was given back */
 };
 
 /* An entry of the instance table. Times are seconds since 1970. */
@@ -51,6 +55,7 @@ struct store_instance {
 	uint8_t measurement[STORE_DIGEST_SIZE]; /* of the vtpmd that ran it last */
 	char peer[STORE_PEER_MAX];              /* migrated to or from this host; else "" */
 	uint64_t peer_time;                     /* when */
+	uint8_t activation[STORE_DIGEST_SIZE];  /* of the secret that lets a copy run */
 
 	/* The store's own; ignored by store_define and store_update. */
 	uint64_t generation; /* number of saves; 0: never saved */

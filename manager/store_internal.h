@@ -19,7 +19,8 @@
 #include "manager/store.h"
 
 enum {
-	STORE_VERSION = 1,
+	STORE_VERSION = 2,      /* 1: entries without activation */
+	STORE_NVM_VERSION = 1,  /* of NVM files */
 	STORE_ENTRY_MAX = 1024, /* bytes of an entry, serialised */
 	STORE_SEAL_MAX = 64 * 1024,
 	STORE_HOST_MAX = 64 * 1024,

@@ -63,7 +63,7 @@ vtpm_parse(const struct store *store, struct vtpm_file *file)
 	file->nonce = reader_view(&r, CRYPT_NONCE_SIZE);
 	file->table = reader_sized(&r);
 	file->tag = reader_view(&r, CRYPT_TAG_SIZE);
-	if (reader_done(&r) && version == STORE_VERSION && file->seal.left <= STORE_SEAL_MAX)
+	if (reader_done(&r) && version >= 1 && file->seal.left <= STORE_SEAL_MAX)
 		return 0;
 	log_error("%s/VTPM is cut or damaged; nothing was changed. Put it back from a backup",
 		  store->dir);

@@ -39,7 +39,7 @@ nvm_compose(struct entry *entry, const uint8_t *data, size_t len, uint8_t *file)
 	uint8_t nonce[CRYPT_NONCE_SIZE];
 
 	writer_bytes(&w, nvm_magic, sizeof(nvm_magic));
-	writer_u32(&w, STORE_VERSION);
+	writer_u32(&w, STORE_NVM_VERSION);
 	writer_u32(&w, entry->instance.id);
 	writer_bytes(&w, entry->instance.uuid, STORE_UUID_SIZE);
 	writer_u64(&w, entry->instance.generation);
@@ -178,7 +178,7 @@ nvm_parse(const char *name, const uint8_t *data, size_t len, struct nvm_file *fi
 
 	if (r.failed || memcmp(magic, nvm_magic, sizeof(nvm_magic)) != 0)
 		return REFUSE(why, "%s is cut or not a file of this manager", name);
-	if (version != STORE_VERSION)
+	if (version != STORE_NVM_VERSION)
 		return REFUSE(why, "%s was written by another version (format %u)", name, version);
 	file->header = data;
 	file->id = reader_u32(&r);

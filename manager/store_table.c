@@ -134,6 +134,7 @@ entry_write(struct writer *w, const struct entry *entry)
 	writer_bytes(w, instance->nvm_digest, STORE_DIGEST_SIZE);
 	writer_bytes(w, entry->key, STORE_KEY_SIZE);
 	writer_bytes(w, entry->tag, CRYPT_TAG_SIZE);
+	writer_bytes(w, instance->activation, STORE_DIGEST_SIZE);
 	writer_patch_u32(w, start, (uint32_t)(w->len - start - 4));
 }
 
@@ -163,6 +164,9 @@ entry_read(struct reader *outer, struct entry *entry)
 	reader_bytes(&r, instance->nvm_digest, STORE_DIGEST_SIZE);
 	reader_bytes(&r, entry->key, STORE_KEY_SIZE);
 	reader_bytes(&r, entry->tag, CRYPT_TAG_SIZE);
+	/* Version 1, also in the log that its last manager left, ends here. */
+	if (!r.failed && r.left > 0)
+		reader_bytes(&r, instance->activation, STORE_DIGEST_SIZE);
 	return !outer->failed && reader_done(&r) && instance->id != 0;
 }
 

@@ -11,7 +11,8 @@ static const char *const state_names[] = {
 	[INFO_LISTENING] = "listening", [INFO_STARTING] = "starting",
 	[INFO_RUNNING] = "running",     [INFO_CLOSING] = "closing",
 	[INFO_REFUSED] = "refused",     [INFO_RESTARTING] = "restarting",
-	[INFO_MIGRATED] = "migrated",
+	[INFO_MIGRATED] = "migrated",   [INFO_OUTGOING] = "outgoing",
+	[INFO_INCOMING] = "incoming",
 };
 
 struct number_name {

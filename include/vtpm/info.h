@@ -26,6 +26,8 @@ enum info_state {
 	INFO_RESTARTING, /* died; waits for its restart */
 	INFO_REFUSED,    /* its stored state is damaged or not its own; see why */
 	INFO_MIGRATED,   /* lives on another host now */
+	INFO_OUTGOING,   /* frozen, on its way to another host */
+	INFO_INCOMING,   /* a place for one that comes from another host, or its copy */
 };
 
 /*

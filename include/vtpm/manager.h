@@ -53,11 +53,11 @@ enum {
 	/* Privileged, the original's. */
 	VTPM_ORD_OPEN =
 	    0x01000001, /* migration type:1, startup mode:1, domain type:1, instance:4 -> - */
-	VTPM_ORD_CLOSE = 0x01000002,      /* instance:4 -> - */
-	VTPM_ORD_DELETE = 0x01000003,     /* instance:4 -> - */
-	VTPM_ORD_MIGRATE_IN = 0x01000004, /* (peer) instance:4, sized envelope -> - */
-	VTPM_ORD_MIGRATE_OUT =
-	    0x01000005, /* instance:4, sized destination -> envelope (the rest) */
+	VTPM_ORD_CLOSE = 0x01000002,       /* instance:4 -> - */
+	VTPM_ORD_DELETE = 0x01000003,      /* instance:4 -> - */
+	VTPM_ORD_MIGRATE_IN = 0x01000004,  /* (peer) instance:4, sized envelope -> - */
+	VTPM_ORD_MIGRATE_OUT = 0x01000005, /* instance:4, sized destination, maybe sized domain name
+					      -> envelope (the rest) */
 
 	/*
 	 * Privileged, our own. Those that name one instance do so in their first parameter; 0 means
@@ -118,9 +118,10 @@ enum {
 						 its answer was lost: it is repeated, not executed again. */
 	VTPM_ORD_SET_PRESENCE = 0x02000002,   /* on:1 -> - */
 	VTPM_ORD_CLEAR_TPM = 0x02000003,      /* - -> -; durable when answered */
-	VTPM_ORD_KEEP_VOLATILE = 0x02000004,  /* - -> -; from now on no command is executed. The
-						 volatile state is part of the NVM (SAVENVM) when
-						 answered; startup mode save takes it up. */
+	VTPM_ORD_KEEP_VOLATILE = 0x02000004,  /* - -> -; from now on no command is executed
+						 (EXECUTE: VTPM_FORBIDDEN). The volatile state is
+						 part of the NVM (SAVENVM) when answered; startup
+						 mode save takes it up. */
 	VTPM_ORD_GET_QUOTE = 0x02000005,      /* PCRs:4, nonce:20 -> evidence: as the guest's own
 						 VTPM_TPM_ORD_DEEP_QUOTE */
 	VTPM_ORD_ALLOW_ROLLBACK = 0x02000006, /* on:1 -> - */
