@@ -27,8 +27,8 @@ CC         := gcc
 CLANG      := clang
 # Debian's own Python, whatever else is in PATH: its packages hold pytest and cryptography.
 PYTHON     := /usr/bin/python3 -B
-PKGS       := libcrypto libevent libevent_pthreads json-c libseccomp tss2-esys tss2-mu tss2-tctildr \
-	xenstore xengnttab xenevtchn xencontrol
+PKGS       := libcrypto libssl libevent libevent_pthreads libevent_openssl json-c libseccomp \
+	tss2-esys tss2-mu tss2-tctildr xenstore xengnttab xenevtchn xencontrol
 # Asked when first used: `make demo` installs what is missing before.
 PKG_CFLAGS  = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
 PKG_LIBS    = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)
@@ -96,7 +96,7 @@ endef
 $(foreach v,opt san fuzz,$(eval $(call variant,$(v))))
 
 # Xen's headers need GNU C.
-$(BUILD)/%/manager/grants_xen.o: ALL_CFLAGS += -std=gnu17
+$(BUILD)/%/manager/grants_xen.o $(BUILD)/%/migration/domains_xen.o: ALL_CFLAGS += -std=gnu17
 
 define program
 $(BUILD)/$(1): $(call objects,opt,$(MAIN_$(1)) $(LAYERS_$(1)))

@@ -15,11 +15,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <vtpm/daemon.h>
 #include <vtpm/log.h>
 
 #include "manager/backend_internal.h"
 #include "manager/console.h"
-#include "manager/daemon.h"
 #include "manager/emulated.h"
 #include "manager/instance.h"
 #include "manager/manager.h"

@@ -23,6 +23,7 @@ static const struct {
 	[STREAM_TO_INSTANCE] = { VTPM_INSTANCE_SIZE,
 				 VTPM_HEADER_SIZE + EXECUTE_HEAD + TPM_BUFFER_SIZE },
 	[STREAM_MANAGER] = { VTPM_INSTANCE_SIZE, VTPM_MESSAGE_MAX },
+	[STREAM_MIGRATION] = { 0, VTPM_MESSAGE_MAX },
 };
 
 static const size_t broken = SIZE_MAX; /* value of stream->skip */

@@ -21,6 +21,7 @@ enum stream_framing {
 			      */
 	STREAM_TO_INSTANCE,  /* the same, or VTPM_ORD_EXECUTE and its like around them */
 	STREAM_MANAGER,      /* the manager's protocol, vtpm/manager.h */
+	STREAM_MIGRATION,    /* that of the migration programs, vtpm/migration.h */
 };
 
 enum {
@@ -48,7 +49,7 @@ enum stream_event {
  * STREAM_REFUSED and STREAM_BROKEN only the header is there (len is VTPM_HEADER_SIZE).
  */
 struct stream_message {
-	uint32_t instance; /* 0 with STREAM_TPM */
+	uint32_t instance; /* 0 without one in the framing */
 	const uint8_t *data;
 	size_t len;
 };

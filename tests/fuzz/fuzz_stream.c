@@ -53,7 +53,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 2)
 		return 0;
-	enum stream_framing framing = (enum stream_framing)(data[0] % (STREAM_MANAGER + 1));
+	enum stream_framing framing = (enum stream_framing)(data[0] % (STREAM_MIGRATION + 1));
 	size_t piece = data[1] + 1u;
 	uint64_t whole = run(framing, data + 2, size - 2, size);
 	assert(run(framing, data + 2, size - 2, piece) == whole);

@@ -1,8 +1,8 @@
 /*
  * daemon.h - becoming a daemon, whose starter learns whether it got ready.
  */
-#ifndef MANAGER_DAEMON_H
-#define MANAGER_DAEMON_H
+#ifndef VTPM_DAEMON_H
+#define VTPM_DAEMON_H
 
 /*
  * daemon_begin: goes on in a child process, in a session of its own. The parent stays until the

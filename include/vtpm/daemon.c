@@ -1,4 +1,4 @@
-#include "manager/daemon.h"
+#include <vtpm/daemon.h>
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,0 +1,73 @@
+/*
+ * domains.h - what a migration has to know of the domains of this host: which vTPMs a domain has,
+ * and whether it is suspended. Filled by Xen (domains_xen), and where there is none by files
+ * (domains_folder), which lets everything above run without a hypervisor.
+ */
+#ifndef MIGRATION_DOMAINS_H
+#define MIGRATION_DOMAINS_H
+
+#include <stdint.h>
+
+#include <vtpm/info.h>
+
+#include "migration/why.h"
+
+enum { DOMAIN_VTPMS_MAX = 16, DOMAIN_NAME_SIZE = 128 };
+
+struct domain {
+	uint32_t id;
+	char name[DOMAIN_NAME_SIZE];
+	unsigned vtpm_count;
+	uint8_t vtpms[DOMAIN_VTPMS_MAX][VTPM_UUID_SIZE];
+};
+
+enum domains_state {
+	DOMAINS_RUNNING,
+	DOMAINS_SUSPENDED, /* shut down in order to be saved or migrated */
+	DOMAINS_GONE,
+};
+
+struct domains;
+
+struct domains_ops {
+	void (*close)(struct domains *domains);
+	int (*find)(struct domains *domains, const char *name, struct domain *domain,
+		    struct why *why);
+	int (*owner)(struct domains *domains, const uint8_t uuid[VTPM_UUID_SIZE],
+		     struct domain *domain);
+	enum domains_state (*state)(struct domains *domains, uint32_t id);
+	int (*fd)(struct domains *domains);
+	void (*drain)(struct domains *domains);
+};
+
+/* The first member of each filling's own structure. */
+struct domains {
+	const struct domains_ops *ops;
+};
+
+/* domains_xen: xenstore and the hypervisor. Returns 0 or a negative errno, with *why. */
+int domains_xen(struct domains **domains, struct why *why);
+
+/*
+ * domains_folder: a domain is a file `NAME` in the folder, made by renaming: "ID STATE UUID..."
+ * with STATE running or suspended. Returns as domains_xen.
+ */
+int domains_folder(struct domains **domains, const char *dir, struct why *why);
+
+/* domains_close: NULL is nothing. */
+void domains_close(struct domains *domains);
+
+/* domains_find: by name or number. Returns 0 or a negative errno, with *why. */
+int domains_find(struct domains *domains, const char *name, struct domain *domain, struct why *why);
+
+/* domains_owner: the domain that has this vTPM; -ENOENT if none has. */
+int domains_owner(struct domains *domains, const uint8_t uuid[VTPM_UUID_SIZE],
+		  struct domain *domain);
+
+enum domains_state domains_state(struct domains *domains, uint32_t id);
+
+/* domains_fd: readable when a state may have changed, until domains_drain. */
+int domains_fd(struct domains *domains);
+void domains_drain(struct domains *domains);
+
+#endif
