@@ -175,7 +175,6 @@ channel_tls(struct channel **out, struct event_base *base, int fd, enum channel_
 		goto fail;
 	}
 	channel->ssl = ssl;
-	/* Messages say themselves where they end. */
 	bufferevent_openssl_set_allow_dirty_shutdown(channel->in, 1);
 	start(channel);
 	*out = channel;

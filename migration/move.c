@@ -42,13 +42,13 @@ run_key(struct move *move, struct why *why)
 	rc = migrator_here(migrator, VTPM_ORD_LOAD_MIG_KEY, &params, &answer, NULL, why);
 	if (rc < 0)
 		return rc;
-	struct reader session = reader_sized(&answer);
-	if (!reader_done(&answer) || session.left == 0 || session.left > KEY_MAX / 2)
+	if (answer.left == 0 || answer.left > KEY_MAX / 2)
 		return why_set(why, -EBADMSG, "the manager made no session key");
-	migrator->session = malloc(session.left);
+	migrator->session = malloc(answer.left);
 	if (!migrator->session)
 		return why_set(why, -ENOMEM, "out of memory");
-	reader_bytes(&session, migrator->session, migrator->session_len = session.left);
+	migrator->session_len = answer.left;
+	reader_bytes(&answer, migrator->session, migrator->session_len);
 	return 0;
 }
 
@@ -86,6 +86,7 @@ freeze(struct move *move, struct reader *answer, struct why *why)
 
 	writer_u32(&params, move->vtpm.instance);
 	writer_sized(&params, host, strlen(host));
+	writer_sized(&params, move->domain, strlen(move->domain));
 	return migrator_here(move->migrator, VTPM_ORD_MIGRATE_OUT, &params, answer, NULL, why);
 }
 
@@ -323,7 +324,7 @@ move_begin(struct move *move, struct migrator *migrator, const struct info *vtpm
 {
 	*move = (struct move) { .migrator = migrator, .vtpm = *vtpm, .downtime = -1 };
 	uuid_format(move->uuid, vtpm->uuid);
-	snprintf(move->domain, sizeof(move->domain), "%s", domain ? domain : "");
+	snprintf(move->domain, sizeof(move->domain), "%s", domain ? domain : "-");
 	move->started = progress_now();
 	move->ran = vtpm->state == INFO_RUNNING || vtpm->state == INFO_STARTING;
 	if (vtpm->migration == VTPM_TYPE_NON_MIGRATABLE)

@@ -11,6 +11,7 @@
 #include <vtpm/info.h>
 #include <vtpm/migration.h>
 
+#include "migration/domains.h"
 #include "migration/migrator.h"
 
 enum move_step {
@@ -28,7 +29,7 @@ struct move {
 	struct migrator *migrator;
 	struct info vtpm;
 	char uuid[VTPM_UUID_TEXT_SIZE];
-	char domain[64]; /* for the other host's messages; may be empty */
+	char domain[DOMAIN_NAME_SIZE]; /* for messages; "-" if it has none */
 	uint64_t fence;  /* of this migration */
 	uint32_t there;  /* its number on the other host */
 	bool offered;    /* something of it may be there */

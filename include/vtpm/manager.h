@@ -47,8 +47,8 @@ enum {
 	 */
 	VTPM_ORD_GET_MIG_KEY = 0x00000004, /* (peer) - -> sized exponent, sized modulus, scheme:1 */
 	VTPM_ORD_LOAD_MIG_KEY = 0x00000005, /* sized destination, sized exponent, sized modulus,
-					       scheme:1 (missing: TPM 1.2's) -> sized session key,
-					       encrypted to it */
+					       scheme:1 (missing: TPM 1.2's) -> session key,
+					       encrypted to it (the rest) */
 
 	/* Privileged, the original's. */
 	VTPM_ORD_OPEN =
