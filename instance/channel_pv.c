@@ -13,6 +13,7 @@
 #include <vtpm/stream.h>
 
 #include "instance/conn.h"
+#include "instance/host.h"
 
 struct channel_pv {
 	struct event_base *base;
@@ -30,14 +31,22 @@ enum {
 };
 
 static void
-send_status(struct channel_pv *channel, uint32_t instance, enum vtpm_status status)
+send_answer(struct channel_pv *channel, uint32_t instance, enum vtpm_status status,
+	    const void *params, size_t len)
 {
-	uint8_t buf[VTPM_INSTANCE_SIZE + VTPM_HEADER_SIZE];
+	uint8_t buf[RESPONSE_MAX];
 	struct writer w = writer_of(buf, sizeof(buf));
 
 	message_begin(&w, instance, VTPM_TAG_RSP, status);
+	writer_bytes(&w, params, len);
 	message_end(&w);
 	conn_send(channel->conn, buf, w.len);
+}
+
+static void
+send_status(struct channel_pv *channel, uint32_t instance, enum vtpm_status status)
+{
+	send_answer(channel, instance, status, NULL, 0);
 }
 
 static void
@@ -132,6 +141,25 @@ order_keep_volatile(struct channel_pv *channel, struct reader *params)
 	return instance_suspend(channel->instance) == TPM_SUCCESS ? VTPM_SUCCESS : VTPM_FAIL;
 }
 
+static int
+order_get_quote(struct channel_pv *channel, struct reader *params)
+{
+	struct blob evidence = { 0 };
+
+	uint32_t pcrs = reader_u32(params);
+	const uint8_t *nonce = reader_view(params, HOST_NONCE_SIZE);
+	if (!reader_done(params))
+		return VTPM_INVALID_REQUEST;
+	if (instance_quote(channel->instance, pcrs, nonce, &evidence) < 0)
+		return VTPM_FAIL;
+	bool fits = evidence.len <= TPM_BUFFER_SIZE;
+	if (fits)
+		send_answer(channel, instance_id(channel->instance), VTPM_SUCCESS, evidence.data,
+			    evidence.len);
+	blob_clear(&evidence);
+	return fits ? -1 : VTPM_FAIL;
+}
+
 static const struct {
 	uint32_t ordinal;
 	int (*carry_out)(struct channel_pv *channel, struct reader *params);
@@ -141,6 +169,7 @@ static const struct {
 	{ VTPM_ORD_ALLOW_ROLLBACK, order_allow_rollback },
 	{ VTPM_ORD_CLEAR_TPM, order_clear },
 	{ VTPM_ORD_KEEP_VOLATILE, order_keep_volatile },
+	{ VTPM_ORD_GET_QUOTE, order_get_quote },
 };
 
 static void

@@ -6,6 +6,8 @@
 
 #include <vtpm/log.h>
 
+#include "instance/host.h"
+
 int
 instance_snapshot(const struct instance *instance, enum tpm_state kind, struct blob *state)
 {
@@ -165,7 +167,12 @@ instance_execute(struct instance *instance, uint64_t sequence, unsigned locality
 	}
 	instance->power = POWER_ON;
 	platform_begin(instance->platform);
-	unsigned changes = tpm_execute(instance->tpm, locality, cmd, len, response, response_len);
+	unsigned changes = 0;
+	if (instance->config.link && host_is_quote(cmd, len))
+		host_execute_quote(instance->config.link, instance->tpm, cmd, len, response,
+				   response_len);
+	else
+		changes = tpm_execute(instance->tpm, locality, cmd, len, response, response_len);
 	remember_answer(instance, sequence, response, *response_len);
 	if (changes == 0)
 		return;
@@ -189,6 +196,15 @@ uint32_t
 instance_id(const struct instance *instance)
 {
 	return instance->config.id;
+}
+
+int
+instance_quote(struct instance *instance, uint32_t pcrs, const uint8_t *nonce,
+	       struct blob *evidence)
+{
+	return instance->config.link
+		   ? host_quote(instance->config.link, instance->tpm, pcrs, nonce, evidence)
+		   : -ENOTSUP;
 }
 
 TPM_RESULT

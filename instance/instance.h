@@ -9,6 +9,7 @@
 #define INSTANCE_INSTANCE_H
 
 #include "instance/journal.h"
+#include "instance/link.h"
 #include "instance/nvm.h"
 #include "instance/platform.h"
 #include "tpmcore/tpm.h"
@@ -17,15 +18,16 @@ struct instance;
 
 struct instance_config {
 	uint32_t id;
-	unsigned startup; /* VTPM_STARTUP_* */
-	bool hvm;         /* the guest's firmware does TPM_Startup(ST_CLEAR) */
-	bool manufacture; /* a new TPM gets an endorsement key */
+	unsigned startup;  /* VTPM_STARTUP_* */
+	bool hvm;          /* the guest's firmware does TPM_Startup(ST_CLEAR) */
+	bool manufacture;  /* a new TPM gets an endorsement key */
+	struct link *link; /* to the manager; NULL for a TPM that stands alone */
 };
 
 /*
  * instance_open: brings the TPM to life: goes on where a killed vtpmd stopped if the journal (may
- * be NULL) says so, else loads or makes it and starts it up. platform, nvm and journal must outlive
- * it. Returns 0, or a negative errno after having logged what is wrong.
+ * be NULL) says so, else loads or makes it and starts it up. platform, nvm, journal and the link
+ * must outlive it. Returns 0, or a negative errno after having logged what is wrong.
  */
 int instance_open(const struct instance_config *config, struct platform *platform, struct nvm *nvm,
 		  struct journal *journal, struct instance **instance);
@@ -46,6 +48,13 @@ void instance_execute(struct instance *instance, uint64_t sequence, unsigned loc
  */
 uint64_t instance_last_answer(const struct instance *instance, const uint8_t **response,
 			      size_t *len);
+
+/*
+ * instance_quote: evidence (vtpm/quote.h) about this TPM and these PCRs of the host. nonce has
+ * HOST_NONCE_SIZE bytes. 0 or a negative errno, logged.
+ */
+int instance_quote(struct instance *instance, uint32_t pcrs, const uint8_t *nonce,
+		   struct blob *evidence);
 
 /* The operator's requests. */
 TPM_RESULT instance_set_presence(struct instance *instance, bool on);

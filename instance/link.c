@@ -165,6 +165,12 @@ ordinal_text(uint32_t ordinal)
 		return "save its state";
 	case VTPM_ORD_LOADNVM:
 		return "load its state";
+	case VTPM_ORD_HOST_PCRS:
+		return "ask for the host's PCRs";
+	case VTPM_ORD_CERTIFY_EK:
+		return "get its endorsement key certified";
+	case VTPM_ORD_QUOTE:
+		return "get a quote of the physical TPM";
 	default:
 		return "announce itself";
 	}

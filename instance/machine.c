@@ -7,12 +7,16 @@
 #include <vtpm/log.h>
 #include <vtpm/manager.h>
 
+#include "instance/host.h"
+
 TPM_RESULT
 instance_power_on(struct instance *instance, bool forget)
 {
 	unsigned changes = TPM_CHANGED_VOLATILE;
 
 	if (instance->power == POWER_SUSPENDED)
+		return TPM_FAIL;
+	if (host_boot_pcrs(instance->config.link, instance->tpm) < 0)
 		return TPM_FAIL;
 	tpm_init(instance->tpm);
 	instance->power = POWER_ON;

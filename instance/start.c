@@ -9,6 +9,8 @@
 #include <vtpm/log.h>
 #include <vtpm/manager.h>
 
+#include "instance/host.h"
+
 TPM_RESULT
 instance_start_up(struct instance *instance, unsigned startup)
 {
@@ -75,13 +77,36 @@ new_lineage(struct instance *instance, uint64_t generation)
 static int
 manufacture(struct instance *instance)
 {
+	bool changed;
+
 	log_info("a new TPM is made%s",
 		 instance->config.manufacture ? ", with an endorsement key" : "");
 	if (instance->config.manufacture && tpm_manufacture_ek(instance->tpm) != TPM_SUCCESS) {
 		log_error("cannot make the endorsement key");
 		return -EIO;
 	}
-	return new_lineage(instance, GENERATION_NEW);
+	int rc = host_certify(instance->config.link, instance->tpm, &changed);
+	return rc < 0 ? rc : new_lineage(instance, GENERATION_NEW);
+}
+
+/*
+ * A TPM from before the host had a CA, or whose guest removed the certificate, gets one when it
+ * boots; not when it resumes: what TPM_SaveState kept would be lost.
+ */
+static int
+certify(struct instance *instance)
+{
+	bool changed = false;
+
+	if (instance->config.startup == VTPM_STARTUP_SAVE)
+		return 0;
+	int rc = host_certify(instance->config.link, instance->tpm, &changed);
+	if (rc < 0 || !changed)
+		return rc;
+	instance->lineage.generation++;
+	blob_clear(&instance->durable);
+	rc = instance_compose(instance, &instance->durable);
+	return rc < 0 ? rc : instance_save(instance, &instance->durable);
 }
 
 /* Takes over the TPM that was saved. */
@@ -160,15 +185,22 @@ bring_to_life(struct instance *instance)
 	bool resumed = false;
 
 	int rc = nvm_load(instance->nvm, &loaded);
-	if (rc < 0)
+	if (rc == 0)
+		rc = host_boot_pcrs(instance->config.link, instance->tpm);
+	if (rc < 0) {
+		blob_clear(&loaded);
 		return rc;
+	}
+	bool known = loaded.len > 0;
 	if (instance->journal && journal_read(instance->journal, &record))
 		rc = resume(instance, &record, &loaded, &resumed);
-	else if (loaded.len == 0)
-		rc = manufacture(instance);
-	else
+	else if (known)
 		rc = take_over(instance, loaded.data, loaded.len);
+	else
+		rc = manufacture(instance);
 	blob_clear(&loaded);
+	if (rc == 0 && known && !resumed)
+		rc = certify(instance);
 	if (rc == 0 && !resumed)
 		rc = first_power_on(instance);
 	return rc;

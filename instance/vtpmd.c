@@ -233,9 +233,11 @@ open_all(struct vtpmd *vtpmd)
 	if (rc == 0)
 		rc = open_memory(vtpmd, run_dir);
 	vtpmd->platform.signals = &vtpmd->signals;
+	struct instance_config config = vtpmd->options->instance;
+	config.link = vtpmd->link;
 	if (rc == 0)
-		rc = instance_open(&vtpmd->options->instance, &vtpmd->platform, vtpmd->nvm,
-				   vtpmd->journal, &vtpmd->instance);
+		rc = instance_open(&config, &vtpmd->platform, vtpmd->nvm, vtpmd->journal,
+				   &vtpmd->instance);
 	if (rc == 0)
 		rc = open_channels(vtpmd, run_dir);
 	if (rc == 0)

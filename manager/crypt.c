@@ -13,6 +13,7 @@
 #include <openssl/param_build.h>
 #include <openssl/params.h>
 #include <openssl/rsa.h>
+#include <openssl/x509.h>
 
 void
 crypt_random(void *out, size_t len)
@@ -196,6 +197,22 @@ crypt_rsa_oaep(const struct crypt_rsa *key, const char *digest, struct crypt_par
 	EVP_PKEY_CTX_free(ctx);
 	EVP_PKEY_free(pkey);
 	return ok ? 0 : -EINVAL;
+}
+
+int
+crypt_rsa_der(const struct crypt_rsa *key, uint8_t *out, size_t size)
+{
+	EVP_PKEY *pkey = rsa_public(key);
+	unsigned char *der = NULL;
+	int len = pkey ? i2d_PUBKEY(pkey, &der) : -1;
+
+	if (len > 0 && (size_t)len <= size)
+		memcpy(out, der, (size_t)len);
+	else
+		len = -EINVAL;
+	OPENSSL_free(der);
+	EVP_PKEY_free(pkey);
+	return len;
 }
 
 void

@@ -62,6 +62,12 @@ struct crypt_rsa {
 int crypt_rsa_oaep(const struct crypt_rsa *key, const char *digest, struct crypt_part label,
 		   struct crypt_part in, uint8_t *out);
 
+/*
+ * crypt_rsa_der: the key as SubjectPublicKeyInfo, at most size bytes. Returns its length or
+ * -EINVAL.
+ */
+int crypt_rsa_der(const struct crypt_rsa *key, uint8_t *out, size_t size);
+
 /* crypt_free: wipes and frees memory that held secrets. NULL is fine. */
 void crypt_free(void *p, size_t len);
 

@@ -71,7 +71,7 @@ struct instance {
 
 	/* instance_pipe.c */
 	struct channel *pipes[PIPE_COUNT];
-	unsigned chip_jobs; /* commands for the physical TPM under way */
+	unsigned chip_jobs; /* requests under way that wait for the physical TPM */
 
 	/* instance_socket.c: HVM only; -1 if there is none */
 	int sockets[SOCKET_COUNT];
@@ -115,6 +115,8 @@ void instance_connected(struct instance *instance);
 void instance_free(struct instance *instance);
 /* instance_explain: where one is that is not here, or not yet, for people. */
 void instance_explain(const struct instance *instance, char *text, size_t size);
+/* instance_of_run: the one of this number, if the process that asked still runs; else NULL. */
+struct instance *instance_of_run(struct instance_table *table, uint32_t id, uint64_t run);
 /* instance_note_start: has the store keep which program runs it, suspended no more. */
 void instance_note_start(struct instance *instance);
 
@@ -134,6 +136,14 @@ void instance_wake(struct instance *instance, bool needed);
 int pipes_open(struct instance *instance);
 void pipes_close(struct instance *instance);
 void pipes_unlink(const struct instance *instance);
+/* pipes_answer: to the oldest request that is not answered yet. */
+void pipes_answer(struct instance *instance, uint32_t status, const void *params, size_t len);
+
+/* instance_chip.c: requests that wait for the physical TPM */
+
+void chip_tpmcommand(struct instance *instance, struct reader params);
+void chip_host_pcrs(struct instance *instance, struct reader params);
+void chip_quote(struct instance *instance, struct reader params);
 
 /* instance_socket.c */
 

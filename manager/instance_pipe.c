@@ -15,12 +15,10 @@
 #include <vtpm/manager.h>
 #include <vtpm/message.h>
 
-#include "manager/physical_tpm.h"
+#include "manager/ek_ca.h"
 #include "manager/store.h"
-#include "manager/worker.h"
 
 enum {
-	CHIP_JOBS_MAX = 4,                 /* of one instance at a time */
 	OUTPUT_MAX = 2 * VTPM_MESSAGE_MAX, /* an instance that reads no answers gets no more */
 };
 
@@ -31,8 +29,8 @@ static const char *const pipe_names[PIPE_COUNT] = {
 	[PIPE_VTPM_RSP] = VTPM_PATH_VTPM_RSP,
 };
 
-static void
-answer(struct instance *instance, uint32_t status, const void *params, size_t len)
+void
+pipes_answer(struct instance *instance, uint32_t status, const void *params, size_t len)
 {
 	struct evbuffer *out = channel_output(instance->pipes[PIPE_VTPM_RSP]);
 
@@ -42,82 +40,57 @@ answer(struct instance *instance, uint32_t status, const void *params, size_t le
 		instance_kill(instance, "cannot be answered: out of memory");
 }
 
-/* A request that another thread works at; it outlives the process, even the instance. */
-struct job {
+/* A save on its way; it outlives the process, even the instance. */
+struct save {
 	struct task task;
 	struct instance_table *table;
-	struct listener *home;
-	struct physical_tpm *tpm;
 	uint32_t id;
 	uint64_t run;
 	int error;
-	size_t len;
-	uint8_t data[PHYSICAL_TPM_COMMAND_MAX];
-	size_t response_len;
-	uint8_t response[PHYSICAL_TPM_COMMAND_MAX];
 };
-
-static struct job *
-job_new(const struct instance *instance, void (*finish)(struct task *task))
-{
-	struct job *job = calloc(1, sizeof(*job));
-
-	if (!job)
-		return NULL;
-	job->task.run = finish;
-	job->table = instance->table;
-	job->home = instance->table->manager->instance_listener;
-	job->tpm = instance->table->manager->tpm;
-	job->id = instance->entry.id;
-	job->run = instance->run;
-	return job;
-}
-
-/* The instance that a job is for, if the process that asked is still the one that runs. */
-static struct instance *
-job_instance(const struct job *job)
-{
-	struct instance *instance = instance_find(job->table, job->id);
-
-	return instance && instance->run == job->run && instance->pipes[PIPE_VTPM_RSP] ? instance
-										       : NULL;
-}
 
 static void
 save_finish(struct task *task)
 {
-	struct job *job = TASK_OWNER(task, struct job, task);
-	struct instance *instance = job_instance(job);
+	struct save *save = TASK_OWNER(task, struct save, task);
+	struct instance *instance = instance_of_run(save->table, save->id, save->run);
+	struct store_instance entry;
 
 	if (instance) {
-		struct store_instance entry;
-
-		if (job->error == 0 && store_find(job->table->manager->store, job->id, &entry) == 0)
+		if (save->error == 0 &&
+		    store_find(save->table->manager->store, save->id, &entry) == 0)
 			instance->entry = entry;
-		answer(instance, job->error == 0 ? VTPM_SUCCESS : VTPM_FAIL, NULL, 0);
+		pipes_answer(instance, save->error == 0 ? VTPM_SUCCESS : VTPM_FAIL, NULL, 0);
 	}
-	free(job);
+	free(save);
 }
 
 static void
 save_done(void *ctx, int error)
 {
-	struct job *job = ctx;
+	struct save *save = ctx;
 
-	job->error = error;
-	listener_post(job->home, &job->task);
+	save->error = error;
+	listener_post(save->table->manager->instance_listener, &save->task);
 }
 
 static void
 request_savenvm(struct instance *instance, struct reader params)
 {
-	struct job *job = job_new(instance, save_finish);
+	struct save *save = calloc(1, sizeof(*save));
 
-	if (job)
-		store_save_nvm(instance->table->manager->store, instance->entry.id, params.pos,
-			       params.left, save_done, job);
-	else
-		answer(instance, VTPM_FAIL, NULL, 0);
+	if (!save) {
+		pipes_answer(instance, VTPM_FAIL, NULL, 0);
+		return;
+	}
+	*save = (struct save) {
+		.task.run = save_finish,
+		.table = instance->table,
+		.id = instance->entry.id,
+		.run = instance->run,
+	};
+	store_save_nvm(instance->table->manager->store, instance->entry.id, params.pos, params.left,
+		       save_done, save);
 }
 
 static void
@@ -129,65 +102,33 @@ request_loadnvm(struct instance *instance, struct reader params)
 
 	(void)params;
 	if (rc == 0)
-		answer(instance, VTPM_SUCCESS, nvm, len);
+		pipes_answer(instance, VTPM_SUCCESS, nvm, len);
 	else
-		answer(instance, rc == -EUCLEAN ? VTPM_RESTORE_CONTEXT_FAILED : VTPM_FAIL, NULL, 0);
+		pipes_answer(instance, rc == -EUCLEAN ? VTPM_RESTORE_CONTEXT_FAILED : VTPM_FAIL,
+			     NULL, 0);
 	if (nvm)
 		OPENSSL_cleanse(nvm, len);
 	free(nvm);
 }
 
 static void
-chip_finish(struct task *task)
+request_certify_ek(struct instance *instance, struct reader params)
 {
-	struct job *job = TASK_OWNER(task, struct job, task);
-	struct instance *instance = job_instance(job);
+	struct ek_ca *ca = instance->table->manager->ek_ca;
+	uint8_t der[EK_CA_CERTIFICATE_MAX];
+	int len = ca ? ek_ca_certify(ca, params.pos, params.left, der) : 0;
 
-	if (instance) {
-		instance->chip_jobs--;
-		uint32_t status = job->error == 0        ? VTPM_SUCCESS
-				  : job->error == -EPERM ? VTPM_FORBIDDEN
-							 : VTPM_FAIL;
-		answer(instance, status, job->response, job->error == 0 ? job->response_len : 0);
-	}
-	free(job);
-}
-
-/* On the worker's thread: the chip may take seconds. */
-static void
-chip_run(void *arg)
-{
-	struct job *job = arg;
-
-	job->error =
-	    physical_tpm_pass(job->tpm, job->data, job->len, job->response, &job->response_len);
-	listener_post(job->home, &job->task);
-}
-
-static void
-request_tpmcommand(struct instance *instance, struct reader params)
-{
-	struct job *job = NULL;
-
-	if (instance->chip_jobs < CHIP_JOBS_MAX && params.left <= sizeof(job->data))
-		job = job_new(instance, chip_finish);
-	if (job) {
-		job->len = params.left;
-		reader_bytes(&params, job->data, job->len);
-	}
-	if (job && worker_submit(instance->table->manager->chip, chip_run, job) == 0) {
-		instance->chip_jobs++;
-	} else {
-		free(job);
-		answer(instance, VTPM_FAIL, NULL, 0);
-	}
+	if (len >= 0)
+		pipes_answer(instance, VTPM_SUCCESS, der, (size_t)len);
+	else
+		pipes_answer(instance, VTPM_FAIL, NULL, 0);
 }
 
 static void
 request_ready(struct instance *instance, struct reader params)
 {
 	(void)params;
-	answer(instance, VTPM_SUCCESS, NULL, 0);
+	pipes_answer(instance, VTPM_SUCCESS, NULL, 0);
 	instance_ready(instance);
 }
 
@@ -195,9 +136,9 @@ static const struct {
 	uint32_t ordinal;
 	void (*handle)(struct instance *instance, struct reader params);
 } requests[] = {
-	{ VTPM_ORD_SAVENVM, request_savenvm },
-	{ VTPM_ORD_LOADNVM, request_loadnvm },
-	{ VTPM_ORD_TPMCOMMAND, request_tpmcommand },
+	{ VTPM_ORD_SAVENVM, request_savenvm },    { VTPM_ORD_LOADNVM, request_loadnvm },
+	{ VTPM_ORD_TPMCOMMAND, chip_tpmcommand }, { VTPM_ORD_HOST_PCRS, chip_host_pcrs },
+	{ VTPM_ORD_QUOTE, chip_quote },           { VTPM_ORD_CERTIFY_EK, request_certify_ek },
 	{ VTPM_ORD_READY, request_ready },
 };
 
@@ -221,7 +162,7 @@ receive_request(void *ctx, enum stream_event event, const struct stream_message 
 	}
 	log_warning("instance %u: asked for ordinal 0x%08x, which is not for instances",
 		    instance->entry.id, parts.code);
-	answer(instance, VTPM_UNSUPPORTED, NULL, 0);
+	pipes_answer(instance, VTPM_UNSUPPORTED, NULL, 0);
 }
 
 static void

@@ -134,7 +134,9 @@ queue_response(struct instance *instance, const struct stream_message *message)
 			return;
 		}
 	} else {
-		command->response_len = 0;
+		command->response_len =
+		    parts.params.left <= sizeof(command->response) ? parts.params.left : 0;
+		reader_bytes(&parts.params, command->response, command->response_len);
 		if (command->ordinal == VTPM_ORD_KEEP_VOLATILE && parts.code == VTPM_SUCCESS)
 			instance->frozen = true;
 	}
@@ -264,7 +266,7 @@ instances_submit(struct instance_table *table, struct command *command)
 		command_refuse(command, VTPM_FAIL, TPM_RETRY);
 		return;
 	}
-	if (claim_adopted(instance, command))
+	if (command->ordinal == VTPM_ORD_EXECUTE && claim_adopted(instance, command))
 		return;
 	enqueue(instance, command);
 	if (instance_holds(instance))

@@ -40,6 +40,14 @@ instance_find(const struct instance_table *table, uint32_t id)
 }
 
 struct instance *
+instance_of_run(struct instance_table *table, uint32_t id, uint64_t run)
+{
+	struct instance *instance = instance_find(table, id);
+
+	return instance && instance->run == run && instance->pipes[PIPE_VTPM_RSP] ? instance : NULL;
+}
+
+struct instance *
 instance_after(const struct instance_table *table, uint32_t id)
 {
 	size_t at = id == UINT32_MAX ? table->count : place_of(table, id + 1);
@@ -194,6 +202,7 @@ instance_describe(const struct instance *instance, struct info *info)
 		.commands = instance->sequence,
 		.opened = instance->opened,
 		.generation = entry->generation,
+		.host_pcrs = entry->host_pcrs,
 	};
 	memcpy(info->uuid, entry->uuid, sizeof(info->uuid));
 	memcpy(info->program, instance->process.pid ? instance->process.hash : entry->measurement,

@@ -20,6 +20,7 @@
 
 #include "manager/backend_internal.h"
 #include "manager/console.h"
+#include "manager/ek_ca.h"
 #include "manager/emulated.h"
 #include "manager/instance.h"
 #include "manager/manager.h"
@@ -128,6 +129,17 @@ start_listeners(struct manager *manager)
 	return rc;
 }
 
+static int
+open_ek_ca(struct manager *manager)
+{
+	const struct options *options = manager->options;
+
+	if (!options->ek_ca_certificate)
+		return 0;
+	manager->ek_ca = ek_ca_open(options->ek_ca_certificate, options->ek_ca_key);
+	return manager->ek_ca ? 0 : -EINVAL;
+}
+
 /* Each step logs why it fails. */
 static int
 start(struct manager *manager)
@@ -136,6 +148,8 @@ start(struct manager *manager)
 
 	if (rc == 0)
 		rc = store_open(&manager->store, manager->options->state_dir);
+	if (rc == 0)
+		rc = open_ek_ca(manager);
 	if (rc == 0)
 		rc = make_listeners(manager);
 	if (rc == 0 && strcmp(manager->options->tpm, "emulated") == 0) {
@@ -175,6 +189,7 @@ stop(struct manager *manager, bool everything)
 	if (manager->tpm)
 		physical_tpm_close(manager->tpm);
 	store_close(manager->store);
+	ek_ca_close(manager->ek_ca);
 	if (everything)
 		emulated_stop(manager->emulated);
 	else

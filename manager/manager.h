@@ -24,6 +24,7 @@
 
 struct backends;
 struct console;
+struct ek_ca;
 struct emulated;
 struct instance_table;
 struct migration_sessions;
@@ -42,6 +43,7 @@ struct manager {
 	struct store *store;
 	struct physical_tpm *tpm;
 	struct worker *chip;       /* who may wait for the physical TPM */
+	struct ek_ca *ek_ca;       /* who certifies endorsement keys, or NULL */
 	struct emulated *emulated; /* what `--tpm emulated` runs; else NULL */
 	struct migration_sessions *sessions;
 

@@ -26,6 +26,8 @@ static const char usage[] =
     "  --tpm-owner-auth-file PATH  owner secret of a TPM 1.2 that has an owner\n"
     "  --tpm-srk-auth well-known|file:PATH\n"
     "                              secret of its storage root key\n"
+    "  --ek-ca-cert FILE, --ek-ca-key FILE\n"
+    "                              CA that certifies the endorsement keys of new vTPMs (PEM)\n"
     "  --accept-rollback           take a state folder that is older than the TPM says, once\n"
     "  --backend xen|fifo|dev:PATH where guests' commands come from; may be repeated\n"
     "  --hotplug-script PATH|none  run for each device (default /etc/xen/scripts/vtpm)\n"
@@ -42,6 +44,8 @@ enum option_key {
 	OPT_TPM_PCRS,
 	OPT_OWNER_AUTH,
 	OPT_SRK_AUTH,
+	OPT_EK_CA_CERT,
+	OPT_EK_CA_KEY,
 	OPT_ACCEPT_ROLLBACK,
 	OPT_BACKEND,
 	OPT_HOTPLUG,
@@ -61,6 +65,8 @@ static const struct option long_options[] = {
 	{ "tpm-pcrs", required_argument, NULL, OPT_TPM_PCRS },
 	{ "tpm-owner-auth-file", required_argument, NULL, OPT_OWNER_AUTH },
 	{ "tpm-srk-auth", required_argument, NULL, OPT_SRK_AUTH },
+	{ "ek-ca-cert", required_argument, NULL, OPT_EK_CA_CERT },
+	{ "ek-ca-key", required_argument, NULL, OPT_EK_CA_KEY },
 	{ "accept-rollback", no_argument, NULL, OPT_ACCEPT_ROLLBACK },
 	{ "backend", required_argument, NULL, OPT_BACKEND },
 	{ "hotplug-script", required_argument, NULL, OPT_HOTPLUG },
@@ -165,6 +171,12 @@ parse_option(struct options *options, enum option_key key, const char *value)
 			return wrong_value("tpm-srk-auth", value, "well-known or file:PATH");
 		options->srk_auth = value;
 		return GO_ON;
+	case OPT_EK_CA_CERT:
+		options->ek_ca_certificate = value;
+		return GO_ON;
+	case OPT_EK_CA_KEY:
+		options->ek_ca_key = value;
+		return GO_ON;
 	case OPT_ACCEPT_ROLLBACK:
 		options->accept_rollback = true;
 		return GO_ON;
@@ -217,6 +229,10 @@ options_parse(struct options *options, int argc, char **argv)
 		status = parse_option(options, (enum option_key)key, optarg);
 	if (status == GO_ON && optind < argc) {
 		fprintf(stderr, "vtpm_managerd: what is '%s'? Try --help.\n", argv[optind]);
+		status = EXIT_USAGE;
+	}
+	if (status == GO_ON && !options->ek_ca_certificate != !options->ek_ca_key) {
+		fputs("vtpm_managerd: --ek-ca-cert and --ek-ca-key go together\n", stderr);
 		status = EXIT_USAGE;
 	}
 	if (options->backend_count == 0)

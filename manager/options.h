@@ -16,7 +16,9 @@ struct options {
 	const char *tpm; /* device:PATH, socket:ADDR or "emulated" */
 	uint32_t pcrs;   /* --tpm-pcrs: bit n is PCR n */
 	const char *owner_auth_file;
-	const char *srk_auth; /* "well-known" or file:PATH */
+	const char *srk_auth;          /* "well-known" or file:PATH */
+	const char *ek_ca_certificate; /* PEM files; NULL, both: no EK certificates */
+	const char *ek_ca_key;
 	const char *backends[OPTIONS_BACKENDS_MAX];
 	unsigned backend_count;
 	const char *hotplug_script; /* NULL: none */

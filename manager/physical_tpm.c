@@ -213,6 +213,14 @@ physical_tpm_pcr_read(struct physical_tpm *tpm, unsigned index, struct physical_
 }
 
 int
+physical_tpm_pcr_sha1(struct physical_tpm *tpm, unsigned index, uint8_t *value)
+{
+	if (index >= PHYSICAL_TPM_PCRS)
+		return -EINVAL;
+	WITH_CHIP(tpm, pcr_sha1, index, value);
+}
+
+int
 physical_tpm_seal(struct physical_tpm *tpm, const uint8_t *secret, size_t len, uint32_t pcrs,
 		  struct physical_tpm_blob *blob)
 {
@@ -243,6 +251,24 @@ physical_tpm_key_decrypt(struct physical_tpm *tpm, const struct physical_tpm_blo
 	if (data_len > PHYSICAL_TPM_RSA_MAX)
 		return -EINVAL;
 	WITH_CHIP(tpm, key_decrypt, key, auth, data, data_len, out, len);
+}
+
+int
+physical_tpm_identity_create(struct physical_tpm *tpm, const uint8_t *owner_auth,
+			     const uint8_t *auth, struct physical_tpm_blob *key,
+			     struct physical_tpm_public *pub)
+{
+	WITH_CHIP(tpm, identity_create, owner_auth, auth, key, pub);
+}
+
+int
+physical_tpm_quote(struct physical_tpm *tpm, const struct physical_tpm_blob *key,
+		   const uint8_t *auth, uint32_t pcrs, const uint8_t *data, size_t len,
+		   struct physical_tpm_quote *quote)
+{
+	if (pcrs == 0 || pcrs >> PHYSICAL_TPM_PCRS)
+		return physical_tpm_fail(-EINVAL, "a quote is about PCRs 0 to 23, one at least");
+	WITH_CHIP(tpm, quote, key, auth, pcrs, data, len, quote);
 }
 
 int

@@ -38,6 +38,7 @@ enum {
 	PHYSICAL_TPM_PCRS = 24,
 	PHYSICAL_TPM_PCR_MAX = 32, /* bytes of the longest PCR: SHA-1 in 1.2, SHA-256 in 2.0 */
 	PHYSICAL_TPM_RSA_MAX = 256,
+	PHYSICAL_TPM_STATEMENT_MAX = 512,
 };
 
 struct physical_tpm;
@@ -75,6 +76,8 @@ struct physical_tpm_public {
 enum {
 	PHYSICAL_TPM_SCHEME_BIND12 = 1, /* TPM_BOUND_DATA in OAEP, SHA-1, label "TCPA" [TPM 1.2] */
 	PHYSICAL_TPM_SCHEME_OAEP20 = 2, /* OAEP, SHA-256, label "VTPM\0" [TPM 2.0] */
+	PHYSICAL_TPM_SCHEME_SIGN12 = 3, /* PKCS#1 v1.5 signatures, SHA-1 [TPM 1.2] */
+	PHYSICAL_TPM_SCHEME_SIGN20 = 4, /* PKCS#1 v1.5 signatures, SHA-256 [TPM 2.0] */
 };
 
 /*
@@ -120,6 +123,12 @@ int physical_tpm_random(struct physical_tpm *tpm, uint8_t *out, size_t len);
 int physical_tpm_pcr_read(struct physical_tpm *tpm, unsigned index, struct physical_tpm_pcr *pcr);
 
 /*
+ * physical_tpm_pcr_sha1: the value of PCR index in the 20 bytes of a TPM 1.2. A TPM 2.0 has it in
+ * its SHA-1 bank; of one without such a bank, it is SHA-1 of the value in the SHA-256 bank.
+ */
+int physical_tpm_pcr_sha1(struct physical_tpm *tpm, unsigned index, uint8_t *value);
+
+/*
  * physical_tpm_seal: seals secret (at most PHYSICAL_TPM_SECRET_MAX bytes) to the chip and to the
  * present values of the PCRs whose bits are set in pcrs (bit n: PCR n; 0: none).
  * physical_tpm_unseal: out has room for PHYSICAL_TPM_SECRET_MAX bytes. The caller wipes it.
@@ -139,6 +148,26 @@ int physical_tpm_key_create(struct physical_tpm *tpm, const uint8_t *auth,
 int physical_tpm_key_decrypt(struct physical_tpm *tpm, const struct physical_tpm_blob *key,
 			     const uint8_t *auth, const uint8_t *data, size_t data_len,
 			     uint8_t *out, size_t *len);
+
+/*
+ * Identity key: signs nothing but what the chip says about itself. auth is its secret; making one
+ * needs the owner's secret on a TPM 1.2 (NULL on a 2.0). physical_tpm_quote: has the chip sign the
+ * present values of pcrs (not 0) together with data: 20 bytes on a TPM 1.2, at most 32 on a 2.0.
+ */
+struct physical_tpm_quote {
+	uint8_t pcr_size; /* of the values: SHA-1 or SHA-256; the best bank that the chip has */
+	uint8_t pcrs[PHYSICAL_TPM_PCRS][PHYSICAL_TPM_PCR_MAX];
+	size_t statement_len; /* what is signed: TPM_QUOTE_INFO, or TPMS_ATTEST of a TPM 2.0 */
+	uint8_t statement[PHYSICAL_TPM_STATEMENT_MAX];
+	size_t signature_len;
+	uint8_t signature[PHYSICAL_TPM_RSA_MAX];
+};
+int physical_tpm_identity_create(struct physical_tpm *tpm, const uint8_t *owner_auth,
+				 const uint8_t *auth, struct physical_tpm_blob *key,
+				 struct physical_tpm_public *pub);
+int physical_tpm_quote(struct physical_tpm *tpm, const struct physical_tpm_blob *key,
+		       const uint8_t *auth, uint32_t pcrs, const uint8_t *data, size_t len,
+		       struct physical_tpm_quote *quote);
 
 /*
  * The anchor: a number in the chip that only its holder of auth can move, and only up. TPM 1.2: an

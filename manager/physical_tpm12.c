@@ -9,13 +9,11 @@
 
 #include "manager/crypt.h"
 #include "manager/physical_tpm_anchor.h"
+#include "manager/physical_tpm_quote.h"
 #include "manager/tpm12_client.h"
+#include "manager/tpm12_key.h"
 
-enum {
-	KEY_BITS = 2048,
-	PCR_SELECT_SIZE = PHYSICAL_TPM_PCRS / 8,
-	RANDOM_CHUNK = 256,
-};
+enum { RANDOM_CHUNK = 256 };
 
 /* What a sealed root key is protected by is the chip and its PCRs; a secret would have to lie
  * beside it. */
@@ -50,61 +48,6 @@ tpm12_is_owned(struct chip *chip, bool *owned)
 	return tpm12_finish(&call);
 }
 
-/* TPM_KEY_PARMS of an RSA key with the exponent 65537 [Part 2, 10.1]. */
-static void
-write_key_parms(struct writer *w, uint16_t enc_scheme)
-{
-	writer_u32(w, TPM_ALG_RSA);
-	writer_u16(w, enc_scheme);
-	writer_u16(w, TPM_SS_NONE);
-	writer_u32(w, 12);
-	writer_u32(w, KEY_BITS);
-	writer_u32(w, 2); /* primes */
-	writer_u32(w, 0); /* default exponent */
-}
-
-/* TPM_KEY to be filled in by the TPM [Part 2, 10.2]. */
-static void
-write_key_template(struct writer *w, uint16_t usage)
-{
-	static const uint8_t version[] = { 1, 1, 0, 0 };
-
-	writer_bytes(w, version, sizeof(version));
-	writer_u16(w, usage);
-	writer_u32(w, 0); /* keyFlags */
-	writer_u8(w, TPM_AUTH_ALWAYS);
-	write_key_parms(w, TPM_ES_RSAESOAEP_SHA1_MGF1);
-	writer_u32(w, 0); /* PCRInfo */
-	writer_u32(w, 0); /* pubKey */
-	writer_u32(w, 0); /* encData */
-}
-
-/* Reads TPM_KEY_PARMS and TPM_STORE_PUBKEY. */
-static bool
-read_public(struct reader *r, struct physical_tpm_public *pub)
-{
-	reader_u32(r); /* algorithm, schemes */
-	reader_u32(r);
-	struct reader parms = reader_sized(r);
-	reader_u32(&parms); /* bits, primes */
-	reader_u32(&parms);
-	struct reader exponent = reader_sized(&parms);
-	pub->exponent = exponent.left > 0 ? (uint32_t)reader_uint(&exponent, exponent.left) : 65537;
-	return !parms.failed && !exponent.failed;
-}
-
-static bool
-read_modulus(struct reader *r, struct physical_tpm_public *pub)
-{
-	struct reader modulus = reader_sized(r);
-
-	if (modulus.failed || modulus.left > sizeof(pub->modulus))
-		return false;
-	pub->modulus_len = (uint16_t)modulus.left;
-	reader_bytes(&modulus, pub->modulus, modulus.left);
-	return true;
-}
-
 /*
  * Executes TPM_ReadPubek or TPM_CreateEndorsementKeyPair, whose answers are the same: TPM_PUBKEY
  * and a checksum over it and our nonce.
@@ -120,12 +63,12 @@ endorsement_key(struct chip *chip, uint32_t ordinal, struct physical_tpm_public 
 	tpm12_begin(&call, ordinal);
 	writer_bytes(&call.in, nonce, sizeof(nonce));
 	if (ordinal == TPM_ORD_CreateEndorsementKeyPair)
-		write_key_parms(&call.in, TPM_ES_RSAESOAEP_SHA1_MGF1);
+		tpm12_write_key_parms(&call.in, &tpm12_oaep);
 	int error = tpm12_send(chip, &call);
 	if (error < 0)
 		return error;
 	const uint8_t *start = call.out.pos;
-	bool sound = read_public(&call.out, ek) && read_modulus(&call.out, ek);
+	bool sound = tpm12_read_key_parms(&call.out, ek) && tpm12_read_modulus(&call.out, ek);
 	crypt_sha1(checksum, CRYPT_PARTS({ start, (size_t)(call.out.pos - start) },
 					 { nonce, sizeof(nonce) }));
 	const uint8_t *theirs = reader_view(&call.out, sizeof(checksum));
@@ -172,7 +115,7 @@ tpm12_take_ownership(struct chip *chip, const uint8_t *owner_auth)
 	error = write_for_ek(&call.in, &ek, owner_auth);
 	if (error == 0)
 		error = write_for_ek(&call.in, &ek, chip->options->srk_auth);
-	write_key_template(&call.in, TPM_KEY_STORAGE);
+	tpm12_write_key_template(&call.in, TPM_KEY_STORAGE, &tpm12_oaep);
 	call.sessions[call.session_count++] = &session;
 	if (error == 0)
 		error = tpm12_send(chip, &call);
@@ -217,19 +160,22 @@ tpm12_pcr_read(struct chip *chip, unsigned index, struct physical_tpm_pcr *pcr)
 	return tpm12_finish(&call);
 }
 
-static void
-write_pcr_selection(struct writer *w, uint32_t pcrs)
+static int
+tpm12_pcr_sha1(struct chip *chip, unsigned index, uint8_t *value)
 {
-	writer_u16(w, PCR_SELECT_SIZE);
-	for (unsigned i = 0; i < PCR_SELECT_SIZE; i++)
-		writer_u8(w, (uint8_t)(pcrs >> (8 * i)));
+	struct physical_tpm_pcr pcr;
+	int error = tpm12_pcr_read(chip, index, &pcr);
+
+	if (error == 0)
+		memcpy(value, pcr.value, TPM_DIGEST_SIZE);
+	return error;
 }
 
 /* TPM_PCR_INFO for the present values of pcrs, sized; empty for none [Part 2, 8.3]. */
 static int
 write_pcr_info(struct chip *chip, struct writer *w, uint32_t pcrs)
 {
-	uint8_t composite[2 + PCR_SELECT_SIZE + 4 + PHYSICAL_TPM_PCRS * TPM_DIGEST_SIZE];
+	uint8_t composite[2 + TPM12_SELECT_SIZE + 4 + PHYSICAL_TPM_PCRS * TPM_DIGEST_SIZE];
 	struct writer c = writer_of(composite, sizeof(composite));
 	uint8_t digest[TPM_DIGEST_SIZE];
 	struct physical_tpm_pcr pcr;
@@ -238,7 +184,7 @@ write_pcr_info(struct chip *chip, struct writer *w, uint32_t pcrs)
 		writer_u32(w, 0);
 		return 0;
 	}
-	write_pcr_selection(&c, pcrs);
+	tpm12_write_pcr_selection(&c, pcrs);
 	writer_u32(&c, (uint32_t)__builtin_popcount(pcrs) * TPM_DIGEST_SIZE);
 	for (unsigned i = 0; i < PHYSICAL_TPM_PCRS; i++) {
 		if (!(pcrs & 1u << i))
@@ -249,8 +195,8 @@ write_pcr_info(struct chip *chip, struct writer *w, uint32_t pcrs)
 		writer_bytes(&c, pcr.value, TPM_DIGEST_SIZE);
 	}
 	crypt_sha1(digest, CRYPT_PARTS({ composite, c.len }));
-	writer_u32(w, 2 + PCR_SELECT_SIZE + 2 * TPM_DIGEST_SIZE);
-	write_pcr_selection(w, pcrs);
+	writer_u32(w, 2 + TPM12_SELECT_SIZE + 2 * TPM_DIGEST_SIZE);
+	tpm12_write_pcr_selection(w, pcrs);
 	writer_bytes(w, digest, sizeof(digest));    /* digestAtRelease */
 	writer_bytes(w, no_secret, sizeof(digest)); /* digestAtCreation: the TPM fills it in */
 	return 0;
@@ -349,7 +295,7 @@ tpm12_key_create(struct chip *chip, const uint8_t *auth, struct physical_tpm_blo
 	tpm12_encrypt_auth(&session, auth, hidden);
 	writer_bytes(&call.in, hidden, sizeof(hidden));    /* dataUsageAuth */
 	writer_bytes(&call.in, no_secret, sizeof(hidden)); /* dataMigrationAuth: not migratable */
-	write_key_template(&call.in, TPM_KEY_BIND);
+	tpm12_write_key_template(&call.in, TPM_KEY_BIND, &tpm12_oaep);
 	error = tpm12_send(chip, &call);
 	if (error == 0)
 		error = take_blob(&call, key);
@@ -357,32 +303,10 @@ tpm12_key_create(struct chip *chip, const uint8_t *auth, struct physical_tpm_blo
 	if (error < 0)
 		return error;
 	struct reader r = reader_of(key->data, key->len);
-	reader_view(&r, 4 + 2 + 4 + 1); /* version, usage, flags, authDataUsage */
-	bool sound = read_public(&r, pub);
-	reader_sized(&r); /* PCRInfo */
-	if (!sound || !read_modulus(&r, pub))
+	if (!tpm12_read_key(&r, pub))
 		return physical_tpm_fail(-EPROTO, "the physical TPM makes strange keys");
 	pub->scheme = PHYSICAL_TPM_SCHEME_BIND12;
 	return 0;
-}
-
-static int
-load_key(struct chip *chip, const struct physical_tpm_blob *key, uint32_t *handle)
-{
-	struct tpm12_session session;
-	struct tpm12_call call;
-	int error = tpm12_oiap(chip, &session, chip->options->srk_auth);
-
-	if (error < 0)
-		return error;
-	tpm12_begin(&call, TPM_ORD_LoadKey2);
-	call.handles[call.handle_count++] = TPM_KH_SRK;
-	call.sessions[call.session_count++] = &session;
-	call.has_out_handle = true;
-	writer_bytes(&call.in, key->data, key->len);
-	error = tpm12_send(chip, &call);
-	*handle = call.out_handle;
-	return error;
 }
 
 static int
@@ -392,7 +316,7 @@ tpm12_key_decrypt(struct chip *chip, const struct physical_tpm_blob *key, const 
 	struct tpm12_session session;
 	struct tpm12_call call;
 	uint32_t handle;
-	int error = load_key(chip, key, &handle);
+	int error = tpm12_load_key(chip, key, &handle);
 
 	if (error < 0)
 		return error;
@@ -436,10 +360,13 @@ const struct physical_tpm_ops physical_tpm12 = {
 	.take_ownership = tpm12_take_ownership,
 	.random = tpm12_random,
 	.pcr_read = tpm12_pcr_read,
+	.pcr_sha1 = tpm12_pcr_sha1,
 	.seal = tpm12_seal,
 	.unseal = tpm12_unseal,
 	.key_create = tpm12_key_create,
 	.key_decrypt = tpm12_key_decrypt,
+	.identity_create = tpm12_identity_create,
+	.quote = tpm12_quote,
 	.anchor_define = tpm12_anchor_define,
 	.anchor_undefine = tpm12_anchor_undefine,
 	.anchor_read = tpm12_anchor_read,

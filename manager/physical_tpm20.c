@@ -5,10 +5,11 @@
 #include <string.h>
 
 #include <openssl/crypto.h>
-#include <tss2/tss2_mu.h>
 
 #include "manager/physical_tpm_anchor.h"
+#include "manager/physical_tpm_quote.h"
 #include "manager/tpm20_client.h"
+#include "manager/tpm20_object.h"
 
 enum {
 	RANDOM_CHUNK = 32,
@@ -75,40 +76,17 @@ tpm20_random(struct chip *chip, uint8_t *out, size_t len)
 	return error;
 }
 
-static TPML_PCR_SELECTION
-pcr_selection(uint32_t pcrs)
-{
-	return (TPML_PCR_SELECTION) {
-		.count = 1,
-		.pcrSelections[0] = {
-			.hash = TPM2_ALG_SHA256,
-			.sizeofSelect = PHYSICAL_TPM_PCRS / 8,
-			.pcrSelect = { (uint8_t)pcrs, (uint8_t)(pcrs >> 8), (uint8_t)(pcrs >> 16) },
-		},
-	};
-}
-
 static int
 tpm20_pcr_read(struct chip *chip, unsigned index, struct physical_tpm_pcr *pcr)
 {
 	struct tpm20 tpm;
-	TPML_PCR_SELECTION selection = pcr_selection(1u << index);
-	TPML_DIGEST *values = NULL;
 	int error = tpm20_begin(&tpm, chip);
 
 	if (error == 0)
-		error = tpm20_check(&tpm,
-				    Esys_PCR_Read(tpm.esys, ESYS_TR_NONE, ESYS_TR_NONE,
-						  ESYS_TR_NONE, &selection, NULL, NULL, &values),
-				    "TPM2_PCR_Read");
-	if (error == 0 && (values->count != 1 || values->digests[0].size != PHYSICAL_TPM_PCR_MAX))
+		error = tpm20_read_pcr(&tpm, TPM2_ALG_SHA256, index, pcr);
+	if (error == -ENODATA)
 		error = physical_tpm_fail(-EIO, "the physical TPM has no SHA-256 bank of PCRs; "
 						"enable it in the firmware's setup");
-	if (error == 0) {
-		pcr->size = PHYSICAL_TPM_PCR_MAX;
-		memcpy(pcr->value, values->digests[0].buffer, PHYSICAL_TPM_PCR_MAX);
-	}
-	Esys_Free(values);
 	tpm20_end(&tpm);
 	return error;
 }
@@ -116,7 +94,7 @@ tpm20_pcr_read(struct chip *chip, unsigned index, struct physical_tpm_pcr *pcr)
 static int
 policy_pcr(struct tpm20 *tpm, uint32_t pcrs)
 {
-	TPML_PCR_SELECTION selection = pcr_selection(pcrs);
+	TPML_PCR_SELECTION selection = tpm20_pcr_selection(TPM2_ALG_SHA256, pcrs);
 	const TPM2B_DIGEST present = { 0 };
 
 	return tpm20_check(tpm,
@@ -148,72 +126,6 @@ present_policy(struct tpm20 *tpm, uint32_t pcrs, TPM2B_DIGEST *policy)
 	return error;
 }
 
-/* A blob: the PCRs of its policy:4, then TPM2B_PUBLIC and TPM2B_PRIVATE. */
-static int
-blob_compose(struct physical_tpm_blob *blob, uint32_t pcrs, const TPM2B_PUBLIC *public,
-	     const TPM2B_PRIVATE *private)
-{
-	size_t at = 0;
-
-	if (Tss2_MU_UINT32_Marshal(pcrs, blob->data, sizeof(blob->data), &at) ||
-	    Tss2_MU_TPM2B_PUBLIC_Marshal(public, blob->data, sizeof(blob->data), &at) ||
-	    Tss2_MU_TPM2B_PRIVATE_Marshal(private, blob->data, sizeof(blob->data), &at))
-		return -EMSGSIZE;
-	blob->len = at;
-	return 0;
-}
-
-/* Creates an object under the storage key, in the session. */
-static int
-create(struct tpm20 *tpm, const TPM2B_SENSITIVE_CREATE *sensitive, const TPM2B_PUBLIC *template,
-       uint32_t pcrs, struct physical_tpm_blob *blob, TPM2B_PUBLIC *made)
-{
-	const TPM2B_DATA outside = { 0 };
-	const TPML_PCR_SELECTION none = { 0 };
-	TPM2B_PRIVATE *private = NULL;
-	TPM2B_PUBLIC *public = NULL;
-	int error = tpm20_check(tpm,
-				Esys_Create(tpm->esys, tpm->parent, tpm->session, ESYS_TR_NONE,
-					    ESYS_TR_NONE, sensitive, template, &outside, &none,
-					    &private, &public, NULL, NULL, NULL),
-				"TPM2_Create");
-
-	if (error == 0)
-		error = blob_compose(blob, pcrs, public, private);
-	if (error == 0 && made)
-		*made = *public;
-	Esys_Free(private);
-	Esys_Free(public);
-	return error;
-}
-
-/* Loads a blob as tpm->object. */
-static int
-load(struct tpm20 *tpm, const struct physical_tpm_blob *blob, uint32_t *pcrs)
-{
-	TPM2B_PRIVATE private = { 0 };
-	TPM2B_PUBLIC public = { 0 };
-	size_t at = 0;
-
-	if (Tss2_MU_UINT32_Unmarshal(blob->data, blob->len, &at, pcrs) ||
-	    Tss2_MU_TPM2B_PUBLIC_Unmarshal(blob->data, blob->len, &at, &public) ||
-	    Tss2_MU_TPM2B_PRIVATE_Unmarshal(blob->data, blob->len, &at, &private))
-		return physical_tpm_fail(-EKEYREJECTED, "the blob was not made by a TPM 2.0");
-	return tpm20_check(tpm,
-			   Esys_Load(tpm->esys, tpm->parent, tpm->session, ESYS_TR_NONE,
-				     ESYS_TR_NONE, &private, &public, &tpm->object),
-			   "TPM2_Load");
-}
-
-/* Begins a visit with the storage key and an HMAC session. */
-static int
-begin_with_parent(struct tpm20 *tpm, struct chip *chip)
-{
-	int error = tpm20_begin(tpm, chip);
-
-	return error < 0 ? error : tpm20_parent(tpm, chip->options->storage_handle);
-}
-
 static int
 tpm20_seal(struct chip *chip, const uint8_t *secret, size_t len, uint32_t pcrs,
 	   struct physical_tpm_blob *blob)
@@ -231,7 +143,7 @@ tpm20_seal(struct chip *chip, const uint8_t *secret, size_t len, uint32_t pcrs,
 			.parameters.keyedHashDetail.scheme.scheme = TPM2_ALG_NULL,
 		},
 	};
-	int error = begin_with_parent(&tpm, chip);
+	int error = tpm20_begin_with_parent(&tpm, chip);
 
 	memcpy(sensitive.sensitive.data.buffer, secret, len);
 	if (error == 0 && pcrs)
@@ -239,7 +151,7 @@ tpm20_seal(struct chip *chip, const uint8_t *secret, size_t len, uint32_t pcrs,
 	if (error == 0)
 		error = tpm20_session(&tpm, TPM2_SE_HMAC);
 	if (error == 0)
-		error = create(&tpm, &sensitive, &template, pcrs, blob, NULL);
+		error = tpm20_create(&tpm, &sensitive, &template, pcrs, blob, NULL);
 	OPENSSL_cleanse(&sensitive, sizeof(sensitive));
 	tpm20_end(&tpm);
 	return error;
@@ -262,12 +174,12 @@ tpm20_unseal(struct chip *chip, const struct physical_tpm_blob *blob, uint8_t *o
 	struct tpm20 tpm;
 	TPM2B_SENSITIVE_DATA *data = NULL;
 	uint32_t pcrs = 0;
-	int error = begin_with_parent(&tpm, chip);
+	int error = tpm20_begin_with_parent(&tpm, chip);
 
 	if (error == 0)
 		error = tpm20_session(&tpm, TPM2_SE_HMAC);
 	if (error == 0)
-		error = load(&tpm, blob, &pcrs);
+		error = tpm20_load(&tpm, blob, &pcrs);
 	if (error == 0 && pcrs)
 		error = fulfil_policy(&tpm, pcrs);
 	if (error == 0) {
@@ -313,20 +225,16 @@ tpm20_key_create(struct chip *chip, const uint8_t *auth, struct physical_tpm_blo
 			},
 		},
 	};
-	int error = begin_with_parent(&tpm, chip);
+	int error = tpm20_begin_with_parent(&tpm, chip);
 
 	memcpy(sensitive.sensitive.userAuth.buffer, auth, PHYSICAL_TPM_AUTH_SIZE);
 	if (error == 0)
 		error = tpm20_session(&tpm, TPM2_SE_HMAC);
 	if (error == 0)
-		error = create(&tpm, &sensitive, &template, 0, key, &made);
+		error = tpm20_create(&tpm, &sensitive, &template, 0, key, &made);
 	if (error == 0) {
-		uint32_t exponent = made.publicArea.parameters.rsaDetail.exponent;
-
+		tpm20_rsa_public(&made, pub);
 		pub->scheme = PHYSICAL_TPM_SCHEME_OAEP20;
-		pub->exponent = exponent ? exponent : 65537;
-		pub->modulus_len = made.publicArea.unique.rsa.size;
-		memcpy(pub->modulus, made.publicArea.unique.rsa.buffer, PHYSICAL_TPM_RSA_MAX);
 	}
 	OPENSSL_cleanse(&sensitive, sizeof(sensitive));
 	tpm20_end(&tpm);
@@ -367,12 +275,12 @@ tpm20_key_decrypt(struct chip *chip, const struct physical_tpm_blob *key, const 
 {
 	struct tpm20 tpm;
 	uint32_t pcrs;
-	int error = begin_with_parent(&tpm, chip);
+	int error = tpm20_begin_with_parent(&tpm, chip);
 
 	if (error == 0)
 		error = tpm20_session(&tpm, TPM2_SE_HMAC);
 	if (error == 0)
-		error = load(&tpm, key, &pcrs);
+		error = tpm20_load(&tpm, key, &pcrs);
 	if (error == 0)
 		error = rsa_decrypt(&tpm, auth, data, data_len, out, len);
 	tpm20_end(&tpm);
@@ -403,10 +311,13 @@ const struct physical_tpm_ops physical_tpm20 = {
 	.take_ownership = tpm20_take_ownership,
 	.random = tpm20_random,
 	.pcr_read = tpm20_pcr_read,
+	.pcr_sha1 = tpm20_pcr_sha1,
 	.seal = tpm20_seal,
 	.unseal = tpm20_unseal,
 	.key_create = tpm20_key_create,
 	.key_decrypt = tpm20_key_decrypt,
+	.identity_create = tpm20_identity_create,
+	.quote = tpm20_quote,
 	.anchor_define = tpm20_anchor_define,
 	.anchor_undefine = tpm20_anchor_undefine,
 	.anchor_read = tpm20_anchor_read,

@@ -23,6 +23,7 @@ struct physical_tpm_ops {
 	int (*take_ownership)(struct chip *chip, const uint8_t *owner_auth);
 	int (*random)(struct chip *chip, uint8_t *out, size_t len);
 	int (*pcr_read)(struct chip *chip, unsigned index, struct physical_tpm_pcr *pcr);
+	int (*pcr_sha1)(struct chip *chip, unsigned index, uint8_t *value);
 	int (*seal)(struct chip *chip, const uint8_t *secret, size_t len, uint32_t pcrs,
 		    struct physical_tpm_blob *blob);
 	int (*unseal)(struct chip *chip, const struct physical_tpm_blob *blob, uint8_t *out,
@@ -32,6 +33,11 @@ struct physical_tpm_ops {
 	int (*key_decrypt)(struct chip *chip, const struct physical_tpm_blob *key,
 			   const uint8_t *auth, const uint8_t *data, size_t data_len, uint8_t *out,
 			   size_t *len);
+	int (*identity_create)(struct chip *chip, const uint8_t *owner_auth, const uint8_t *auth,
+			       struct physical_tpm_blob *key, struct physical_tpm_public *pub);
+	int (*quote)(struct chip *chip, const struct physical_tpm_blob *key, const uint8_t *auth,
+		     uint32_t pcrs, const uint8_t *data, size_t len,
+		     struct physical_tpm_quote *quote);
 	int (*anchor_define)(struct chip *chip, const uint8_t *owner_auth, const uint8_t *auth,
 			     uint32_t *index);
 	int (*anchor_undefine)(struct chip *chip, const uint8_t *owner_auth, uint32_t index);

@@ -4,6 +4,7 @@
 
 #include "manager/instance.h"
 #include "manager/manager.h"
+#include "manager/root_key.h"
 
 #define ANY_SIZE SIZE_MAX
 
@@ -16,7 +17,7 @@ static const struct {
 	{ VTPM_ORD_OPEN, 7, privileged_open },
 	{ VTPM_ORD_CLOSE, 4, privileged_close },
 	{ VTPM_ORD_DELETE, 4, privileged_delete },
-	{ VTPM_ORD_DEFINE, 22, privileged_define },
+	{ VTPM_ORD_DEFINE, ANY_SIZE, privileged_define },
 	{ VTPM_ORD_FIND, 16, privileged_find },
 	{ VTPM_ORD_LIST, 4, privileged_list },
 	{ VTPM_ORD_SHOW, 4, privileged_show },
@@ -41,6 +42,7 @@ static const struct {
 	{ VTPM_ORD_ACTIVATE, ANY_SIZE, privileged_activate },
 	{ VTPM_ORD_FORGET, ANY_SIZE, privileged_forget },
 	{ VTPM_ORD_QUERY, ANY_SIZE, privileged_query },
+	{ VTPM_ORD_DEEP_QUOTE, ANY_SIZE, privileged_deep_quote },
 };
 
 void
@@ -77,6 +79,18 @@ void
 privileged_take_instance(struct request *request)
 {
 	request->entry.id = reader_u32(&request->params);
+}
+
+bool
+privileged_take_pcrs(struct request *request, uint32_t *pcrs)
+{
+	struct reader text = reader_sized(&request->params);
+	char list[128];
+	size_t len = text.left < sizeof(list) ? text.left : 0;
+
+	reader_bytes(&text, list, len);
+	list[len] = '\0';
+	return !text.failed && root_key_parse_pcrs(list, pcrs) == 0;
 }
 
 void

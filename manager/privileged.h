@@ -46,6 +46,7 @@ void privileged_await(struct request *request);
 void privileged_activate(struct request *request);
 void privileged_forget(struct request *request);
 void privileged_query(struct request *request);
+void privileged_deep_quote(struct request *request);
 
 /* Hand a request on to the thread of the instances, or of the console. */
 void privileged_there(struct request *request, void (*step)(struct request *request));
@@ -53,7 +54,8 @@ void privileged_here(struct request *request, void (*step)(struct request *reque
 
 /*
  * privileged_tell: in the thread of the instances: has the instance of the request carry out an
- * order (VTPM_TO_INSTANCE) and goes on with step there; refuses the request if it does not run.
+ * order (VTPM_TO_INSTANCE) and goes on with step there (NULL: its answer ends the request); refuses
+ * the request if it does not run.
  */
 void privileged_tell(struct request *request, uint32_t ordinal, const void *params, size_t len,
 		     void (*step)(struct request *request));
@@ -63,6 +65,9 @@ void privileged_refresh_there(struct request *request);
 
 /* privileged_take_instance: reads a parameter that names an instance. */
 void privileged_take_instance(struct request *request);
+
+/* privileged_take_pcrs: reads a sized list of PCRs; false if it is none. */
+bool privileged_take_pcrs(struct request *request, uint32_t *pcrs);
 
 /*
  * privileged_instance: in the thread of the instances, the one that the request is about; NULL

@@ -11,10 +11,21 @@
 #include <vtpm/info.h>
 #include <vtpm/log.h>
 #include <vtpm/manager.h>
+#include <vtpm/quote.h>
 
 #include "manager/instance.h"
 #include "manager/manager.h"
 #include "manager/command.h"
+
+/* Its answer is the request's, unless there is more to do. */
+static void
+told_well(struct request *request, const struct command *command)
+{
+	if (request->step)
+		request->step(request);
+	else
+		request_succeed(request, command->response, command->response_len);
+}
 
 /* A request of the manager to the instance itself, in the middle of a request. */
 static void
@@ -23,11 +34,15 @@ told(struct command *command, void *ctx)
 	struct request *request = ctx;
 
 	if (command->status == VTPM_SUCCESS)
-		request->step(request);
-	else
+		told_well(request, command);
+	else if (command->response_len > 0)
 		request_fail(request, command->status,
 			     "instance %u does not run; 'vtpmctl open %u' starts it",
 			     request->entry.id, request->entry.id);
+	else
+		request_fail(request, command->status,
+			     "instance %u cannot do that now; the log of vtpm_managerd says why",
+			     request->entry.id);
 	command_free(command);
 }
 
@@ -47,16 +62,10 @@ privileged_tell(struct request *request, uint32_t ordinal, const void *params, s
 }
 
 static void
-answer_there(struct request *request)
-{
-	request_succeed(request, NULL, 0);
-}
-
-static void
 clear_there(struct request *request)
 {
 	log_warning("instance %u: cleared by the host's operator", request->entry.id);
-	privileged_tell(request, VTPM_ORD_CLEAR_TPM, NULL, 0, answer_there);
+	privileged_tell(request, VTPM_ORD_CLEAR_TPM, NULL, 0, NULL);
 }
 
 void
@@ -73,7 +82,7 @@ presence_there(struct request *request)
 
 	log_warning("instance %u: physical presence %s by the host's operator", request->entry.id,
 		    on ? "asserted" : "withdrawn");
-	privileged_tell(request, VTPM_ORD_SET_PRESENCE, &on, sizeof(on), answer_there);
+	privileged_tell(request, VTPM_ORD_SET_PRESENCE, &on, sizeof(on), NULL);
 }
 
 void
@@ -91,7 +100,7 @@ rollback_there(struct request *request)
 
 	log_warning("instance %u: the host's operator %s its QEMU to set an older state once",
 		    request->entry.id, on ? "allows" : "forbids");
-	privileged_tell(request, VTPM_ORD_ALLOW_ROLLBACK, &on, sizeof(on), answer_there);
+	privileged_tell(request, VTPM_ORD_ALLOW_ROLLBACK, &on, sizeof(on), NULL);
 }
 
 void
@@ -100,6 +109,35 @@ privileged_rollback(struct request *request)
 	privileged_take_instance(request);
 	request->flag = reader_u8(&request->params) != 0;
 	privileged_there(request, rollback_there);
+}
+
+/* The instance itself asks for the quote, as for its guest: only it knows its endorsement key. */
+static void
+deep_quote_there(struct request *request)
+{
+	uint8_t params[4 + QUOTE_NONCE_SIZE];
+	struct writer w = writer_of(params, sizeof(params));
+	const uint8_t *nonce = reader_view(&request->params, QUOTE_NONCE_SIZE);
+
+	if (!nonce || !privileged_take_pcrs(request, &request->pcrs) || request->pcrs == 0 ||
+	    !reader_done(&request->params)) {
+		request_fail(
+		    request, VTPM_INVALID_REQUEST,
+		    "instance %u: a deep quote takes a nonce of 20 bytes and a list of PCRs "
+		    "such as 0,2,4-7",
+		    request->entry.id);
+		return;
+	}
+	writer_u32(&w, request->pcrs);
+	writer_bytes(&w, nonce, QUOTE_NONCE_SIZE);
+	privileged_tell(request, VTPM_ORD_GET_QUOTE, params, w.len, NULL);
+}
+
+void
+privileged_deep_quote(struct request *request)
+{
+	privileged_take_instance(request);
+	privileged_there(request, deep_quote_there);
 }
 
 static void suspend_there(struct request *request);

@@ -38,6 +38,17 @@ added_there(struct request *request)
 	request_succeed(request, params, sizeof(params));
 }
 
+static void
+updated_there(struct request *request)
+{
+	struct instance *instance = instance_find(request->manager->instances, request->entry.id);
+	struct store_instance entry;
+
+	if (instance && store_find(request->manager->store, request->entry.id, &entry) == 0)
+		instance_update(instance, &entry);
+	added_there(request);
+}
+
 /* Adds request->entry to the store; false after having refused the request. */
 static bool
 define_entry(struct request *request)
@@ -56,6 +67,18 @@ define_entry(struct request *request)
 	else
 		log_info("instance %u: defined", request->entry.id);
 	return rc == 0;
+}
+
+/* An instance that is defined already gets another list, for its next boot. */
+static void
+change_host_pcrs(struct request *request)
+{
+	request->entry.host_pcrs = request->pcrs;
+	int rc = store_update(request->manager->store, &request->entry);
+	if (rc < 0)
+		store_failed(request, "change its list of the host's PCRs", rc);
+	else
+		privileged_there(request, updated_there);
 }
 
 static bool
@@ -78,6 +101,16 @@ privileged_define(struct request *request)
 	request->entry.id = reader_u32(&request->params);
 	reader_bytes(&request->params, request->entry.uuid, sizeof(request->entry.uuid));
 	uuid_format(uuid, request->entry.uuid);
+	bool pcrs_given = request->params.left > 0;
+	if (request->params.failed ||
+	    (pcrs_given && (!privileged_take_pcrs(request, &request->entry.host_pcrs) ||
+			    !reader_done(&request->params)))) {
+		request_fail(request, VTPM_INVALID_REQUEST,
+			     "vTPM %s: the list of the host's PCRs must be such as 0,2,4-7, all or "
+			     "none",
+			     uuid);
+		return;
+	}
 	if (!valid_types(request) || uuid_is_null(request->entry.uuid)) {
 		request_fail(request, VTPM_INVALID_REQUEST,
 			     "vTPM %s: the types must be pvm or hvm, and the uuid not null", uuid);
@@ -94,8 +127,12 @@ privileged_define(struct request *request)
 			     known.id, request->entry.id);
 		return;
 	}
+	request->pcrs = request->entry.host_pcrs;
 	request->entry = known;
-	privileged_there(request, added_there);
+	if (pcrs_given && request->pcrs != known.host_pcrs)
+		change_host_pcrs(request);
+	else
+		privileged_there(request, added_there);
 }
 
 void

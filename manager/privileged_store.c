@@ -136,16 +136,9 @@ reseal_on_chip(void *arg)
 void
 privileged_reseal(struct request *request)
 {
-	struct reader text = reader_sized(&request->params);
-	char list[128];
-	size_t len = text.left < sizeof(list) ? text.left : 0;
-
-	reader_bytes(&text, list, len);
-	list[len] = '\0';
-	if (text.failed || !reader_done(&request->params) ||
-	    root_key_parse_pcrs(list, &request->pcrs) < 0)
+	if (!privileged_take_pcrs(request, &request->pcrs) || !reader_done(&request->params))
 		request_fail(request, VTPM_INVALID_REQUEST,
-			     "a list of PCRs must be such as 0,2,4,7, or none");
+			     "a list of PCRs must be such as 0,2,4-7, or none");
 	else if (worker_submit(request->manager->chip, reseal_on_chip, request) < 0)
 		request_fail(request, VTPM_FAIL, "out of memory");
 }

@@ -18,26 +18,46 @@
 
 enum { AUTH_FILE_MAX = 4096 };
 
+/* A number below PHYSICAL_TPM_PCRS; false if there is none. */
+static bool
+take_index(const char **at, unsigned long *index)
+{
+	char *end;
+
+	if (**at < '0' || **at > '9')
+		return false;
+	*index = strtoul(*at, &end, 10);
+	*at = end;
+	return *index < PHYSICAL_TPM_PCRS;
+}
+
 int
 root_key_parse_pcrs(const char *list, uint32_t *pcrs)
 {
+	unsigned long first;
+	unsigned long last;
+
 	*pcrs = 0;
 	if (strcmp(list, "none") == 0)
 		return 0;
-	for (const char *pos = list;; pos++) {
-		char *end;
-
-		if (*pos < '0' || *pos > '9')
+	if (strcmp(list, "all") == 0) {
+		*pcrs = (1u << PHYSICAL_TPM_PCRS) - 1;
+		return 0;
+	}
+	for (const char *at = list;; at++) {
+		if (!take_index(&at, &first))
 			return -EINVAL;
-		unsigned long index = strtoul(pos, &end, 10);
-		if (index >= PHYSICAL_TPM_PCRS)
-			return -EINVAL;
-		*pcrs |= 1u << index;
-		if (*end == '\0')
+		last = first;
+		if (*at == '-') {
+			at++;
+			if (!take_index(&at, &last) || last < first)
+				return -EINVAL;
+		}
+		*pcrs |= (2u << last) - (1u << first);
+		if (*at == '\0')
 			return 0;
-		if (*end != ',')
+		if (*at != ',')
 			return -EINVAL;
-		pos = end;
 	}
 }
 
@@ -402,62 +422,4 @@ root_key_status(struct store *store, struct root_key_status *status)
 	};
 	explicit_bzero(&host, sizeof(host));
 	return 0;
-}
-
-/* The secret of the migration key follows from the root key, as that of the anchor does. */
-static int
-migration_auth(struct store *store, uint8_t *auth)
-{
-	uint8_t key[CRYPT_KEY_SIZE];
-	int error = crypt_derive(key, store_key(store), "vtpm migration key");
-
-	memcpy(auth, key, PHYSICAL_TPM_AUTH_SIZE);
-	explicit_bzero(key, sizeof(key));
-	return error;
-}
-
-int
-root_key_migration_public(struct store *store, struct physical_tpm *tpm,
-			  struct physical_tpm_public *pub)
-{
-	uint8_t auth[PHYSICAL_TPM_AUTH_SIZE];
-	struct host_record host;
-	int error = host_record_load(store, &host);
-
-	if (error == 0 && !host.has_key) {
-		error = migration_auth(store, auth);
-		if (error == 0)
-			error = physical_tpm_key_create(tpm, auth, &host.key, &host.key_public);
-		if (error < 0)
-			root_key_log(error);
-		host.has_key = true;
-		if (error == 0)
-			error = host_record_save(store, &host);
-	}
-	*pub = host.key_public;
-	explicit_bzero(&host, sizeof(host));
-	explicit_bzero(auth, sizeof(auth));
-	return error;
-}
-
-int
-root_key_migration_decrypt(struct store *store, struct physical_tpm *tpm, const uint8_t *data,
-			   size_t data_len, uint8_t *out, size_t *len)
-{
-	uint8_t auth[PHYSICAL_TPM_AUTH_SIZE];
-	struct host_record host;
-	int error = host_record_load(store, &host);
-
-	if (error == 0 && !host.has_key)
-		error = -ENOKEY;
-	if (error == 0)
-		error = migration_auth(store, auth);
-	if (error == 0) {
-		error = physical_tpm_key_decrypt(tpm, &host.key, auth, data, data_len, out, len);
-		if (error < 0)
-			root_key_log(error);
-	}
-	explicit_bzero(&host, sizeof(host));
-	explicit_bzero(auth, sizeof(auth));
-	return error;
 }

@@ -23,7 +23,7 @@ struct root_key_options {
 				      -ENOTRECOVERABLE: take the folder as it is */
 };
 
-/* root_key_parse_pcrs: "0,2,4,7" or "none" to bits. -EINVAL for anything else. */
+/* root_key_parse_pcrs: "0,2,4-7", "all" or "none" to bits. -EINVAL for anything else. */
 int root_key_parse_pcrs(const char *list, uint32_t *pcrs);
 
 /* root_key_format_pcrs: the reverse; returns out. */
@@ -72,6 +72,15 @@ int root_key_migration_public(struct store *store, struct physical_tpm *tpm,
 			      struct physical_tpm_public *pub);
 int root_key_migration_decrypt(struct store *store, struct physical_tpm *tpm, const uint8_t *data,
 			       size_t data_len, uint8_t *out, size_t *len);
+
+/*
+ * root_key_quote: has the chip sign PCRs and data (physical_tpm_quote) with the host's identity
+ * key, made when first asked for; *pub is its public part. A TPM 1.2 makes it only with the owner's
+ * secret: -EACCES without.
+ */
+int root_key_quote(struct store *store, struct physical_tpm *tpm, uint32_t pcrs,
+		   const uint8_t *data, size_t len, struct physical_tpm_quote *quote,
+		   struct physical_tpm_public *pub);
 
 /* What `vtpmctl status` shows; does not wait. */
 struct root_key_status {

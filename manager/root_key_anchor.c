@@ -119,10 +119,11 @@ root_key_anchor(struct store *store, struct physical_tpm *tpm)
 	uint8_t auth[PHYSICAL_TPM_AUTH_SIZE];
 	struct host_record host;
 	uint64_t present;
-	int error = host_record_load(store, &host);
 
+	host_record_lock();
+	int error = host_record_load(store, &host);
 	if (error < 0 || !host.anchored)
-		return error;
+		goto out;
 	error = anchor_auth(store, auth);
 	if (error == 0) {
 		/* From what the chip says, so that failures do not add up. */
@@ -131,5 +132,7 @@ root_key_anchor(struct store *store, struct physical_tpm *tpm)
 	}
 	explicit_bzero(auth, sizeof(auth));
 	explicit_bzero(&host, sizeof(host));
+out:
+	host_record_unlock();
 	return error;
 }

@@ -28,11 +28,21 @@ struct host_record {
 	bool anchored;
 	uint32_t anchor_index;
 	uint64_t anchor;
+	bool has_identity;
+	struct physical_tpm_blob identity; /* identity key */
+	struct physical_tpm_public identity_public;
 };
 
 /* seal_save with a NULL key replaces the seal of an unlocked store; else creates the store. */
 int seal_load(const struct store *store, struct seal *seal);
 int seal_save(struct store *store, const struct seal *seal, const uint8_t *new_key);
+
+/*
+ * host_record_lock: who loads a record to save it changed holds this meanwhile; threads that do are
+ * the chip's worker and the main thread.
+ */
+void host_record_lock(void);
+void host_record_unlock(void);
 
 /* host_record_load: all zero if there is none yet. -EUCLEAN if it cannot be read. */
 int host_record_load(struct store *store, struct host_record *host);

@@ -5,13 +5,18 @@ _vtpmctl() {
 	_init_completion || return
 
 	local -A options=(
-		[define]="--id --type --no-migrate"
+		[define]="--id --type --no-migrate --host-pcrs"
+		[deep-quote]="--nonce --pcrs --out" [verify-quote]="--key --nonce --json"
 		[open]="--startup"
 		[list]="--json" [show]="--json" [status]="--json"
 	)
 	case $prev in
 	--run-dir)
 		_filedir -d
+		return
+		;;
+	--out | --key)
+		_filedir
 		return
 		;;
 	--type)
@@ -38,10 +43,10 @@ _vtpmctl() {
 	if [[ -z $command ]]; then
 		mapfile -t COMPREPLY < <(compgen -W \
 			"define open close suspend delete clear presence rollback list show status verify \
-			recover reseal --run-dir --help --version" -- "$cur")
+			recover reseal deep-quote verify-quote --run-dir --help --version" -- "$cur")
 	elif [[ $cur == -* ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "${options[$command]}" -- "$cur")
-	elif [[ $command =~ ^(open|close|suspend|delete|clear|presence|rollback|show|verify|recover)$ ]]; then
+	elif [[ $command =~ ^(open|close|suspend|delete|clear|presence|rollback|show|verify|recover|deep-quote)$ ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "$(vtpmctl "${run_dir[@]}" list 2>/dev/null |
 			grep -oE '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}')" -- "$cur")
 	fi

@@ -13,7 +13,7 @@ static const struct {
 	const char *usage;
 	const char *what;
 } commands[] = {
-	{ "define", ctl_define, "UUID [--id N] [--type pvm|hvm] [--no-migrate]",
+	{ "define", ctl_define, "UUID [--id N] [--type pvm|hvm] [--no-migrate] [--host-pcrs LIST]",
 	  "make an instance, or find that of the uuid; prints its number" },
 	{ "open", ctl_open, "ID|UUID [--startup clear|save|deactivated]",
 	  "start an instance and wait until it serves" },
@@ -31,7 +31,11 @@ static const struct {
 	{ "verify", ctl_verify, "[ID|UUID]", "check what is stored; exit status 1 if damaged" },
 	{ "recover", ctl_recover, "ID|UUID", "accept the stored state of a refused instance" },
 	{ "reseal", ctl_reseal, "PCRS|none",
-	  "seal the root key to the present values of these PCRs, such as 0,2,4,7" },
+	  "seal the root key to the present values of these PCRs, such as 0,2,4-7" },
+	{ "deep-quote", ctl_deep_quote, "ID|UUID [--nonce HEX] [--pcrs LIST] [--out FILE]",
+	  "have the physical TPM sign what host its TPM is on" },
+	{ "verify-quote", ctl_verify_quote, "FILE [--key FILE] [--nonce HEX] [--json]",
+	  "check such evidence; exit status 1 if it is not good" },
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };

@@ -108,6 +108,28 @@ ctl_call(struct ctl *ctl, uint32_t ordinal, const struct writer *params, struct 
 	return 0;
 }
 
+const char *
+ctl_pcrs(uint32_t pcrs, char *text)
+{
+	size_t at = 0;
+
+	strcpy(text, "none");
+	for (unsigned i = 0; i < 24; i++) {
+		if (pcrs & 1u << i)
+			at += (size_t)snprintf(text + at, CTL_PCRS_TEXT - at, "%s%u", at ? "," : "",
+					       i);
+	}
+	return text;
+}
+
+const char *
+ctl_hash(const uint8_t hash[VTPM_HASH_SIZE], char *text)
+{
+	for (size_t i = 0; i < VTPM_HASH_SIZE; i++)
+		snprintf(text + 2 * i, 3, "%02x", hash[i]);
+	return text;
+}
+
 bool
 ctl_number(const char *text, uint32_t *number)
 {

@@ -15,6 +15,8 @@
 enum {
 	EXIT_USAGE = 2,
 	CTL_PARAMS_MAX = 1024,
+	CTL_PCRS_TEXT = 64,
+	CTL_HASH_TEXT = 2 * VTPM_HASH_SIZE + 1,
 };
 
 /* One run of vtpmctl. */
@@ -42,6 +44,8 @@ int ctl_status(struct ctl *ctl);
 int ctl_verify(struct ctl *ctl);
 int ctl_recover(struct ctl *ctl);
 int ctl_reseal(struct ctl *ctl);
+int ctl_deep_quote(struct ctl *ctl);
+int ctl_verify_quote(struct ctl *ctl);
 
 /* ctl_usage: complains that the arguments are wrong. Returns EXIT_USAGE. */
 int ctl_usage(const struct ctl *ctl);
@@ -61,6 +65,12 @@ int ctl_call(struct ctl *ctl, uint32_t ordinal, const struct writer *params, str
 
 /* ctl_instance: the number of an instance given as number or uuid. Returns as ctl_call. */
 int ctl_instance(struct ctl *ctl, const char *text, uint32_t *instance);
+
+/* ctl_pcrs: bits as a list, "0,2,4". text has room for CTL_PCRS_TEXT characters; returns it. */
+const char *ctl_pcrs(uint32_t pcrs, char *text);
+
+/* ctl_hash: a SHA-256 in hexadecimal digits. text has room for CTL_HASH_TEXT characters. */
+const char *ctl_hash(const uint8_t hash[VTPM_HASH_SIZE], char *text);
 
 /* ctl_number: "1" to "4294967295"; false for anything else. */
 bool ctl_number(const char *text, uint32_t *number);

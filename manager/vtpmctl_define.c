@@ -2,6 +2,7 @@
  * vtpmctl define: an instance comes into being.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "manager/vtpmctl_common.h"
 
@@ -9,6 +10,7 @@ struct wish {
 	uint32_t id;
 	uint8_t domain_type;
 	uint8_t migration;
+	const char *host_pcrs; /* NULL: as it is */
 };
 
 static int
@@ -18,6 +20,7 @@ parse(struct ctl *ctl, struct wish *wish)
 		{ "id", required_argument, NULL, 'i' },
 		{ "type", required_argument, NULL, 't' },
 		{ "no-migrate", no_argument, NULL, 'n' },
+		{ "host-pcrs", required_argument, NULL, 'p' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int key;
@@ -35,6 +38,9 @@ parse(struct ctl *ctl, struct wish *wish)
 			break;
 		case 'n':
 			wish->migration = VTPM_TYPE_NON_MIGRATABLE;
+			break;
+		case 'p':
+			wish->host_pcrs = optarg;
 			break;
 		default:
 			return ctl_usage(ctl);
@@ -63,6 +69,10 @@ ctl_define(struct ctl *ctl)
 	writer_u8(&params, wish.migration);
 	writer_u32(&params, wish.id);
 	writer_bytes(&params, uuid, sizeof(uuid));
+	if (wish.host_pcrs)
+		writer_sized(&params, wish.host_pcrs, strlen(wish.host_pcrs));
+	if (params.failed)
+		return ctl_usage(ctl);
 	rc = ctl_call(ctl, VTPM_ORD_DEFINE, &params, &answer);
 	if (rc == 0)
 		printf("%u\n", reader_u32(&answer));

@@ -8,10 +8,7 @@
 
 #include "manager/vtpmctl_common.h"
 
-enum {
-	TIME_SIZE = 32,
-	HASH_TEXT_SIZE = 2 * VTPM_HASH_SIZE + 1,
-};
+enum { TIME_SIZE = 32 };
 
 /* Local time, or a dash for none. */
 static const char *
@@ -23,14 +20,6 @@ time_text(uint64_t seconds, char text[TIME_SIZE])
 	if (seconds == 0 || !localtime_r(&when, &tm) ||
 	    strftime(text, TIME_SIZE, "%Y-%m-%d %H:%M:%S", &tm) == 0)
 		return "-";
-	return text;
-}
-
-static const char *
-hash_text(const uint8_t hash[VTPM_HASH_SIZE], char text[HASH_TEXT_SIZE])
-{
-	for (size_t i = 0; i < VTPM_HASH_SIZE; i++)
-		snprintf(text + 2 * i, 3, "%02x", hash[i]);
 	return text;
 }
 
@@ -50,7 +39,8 @@ print_details(const struct info *info)
 {
 	char uuid[VTPM_UUID_TEXT_SIZE];
 	char opened[TIME_SIZE];
-	char hash[HASH_TEXT_SIZE];
+	char hash[CTL_HASH_TEXT];
+	char pcrs[CTL_PCRS_TEXT];
 
 	uuid_format(uuid, info->uuid);
 	printf("instance:    %u\n", info->instance);
@@ -64,7 +54,8 @@ print_details(const struct info *info)
 	printf("restarts:    %u\n", info->restarts);
 	printf("commands:    %llu\n", (unsigned long long)info->commands);
 	printf("saves:       %llu\n", (unsigned long long)info->generation);
-	printf("program:     %s\n", hash_text(info->program, hash));
+	printf("program:     %s\n", ctl_hash(info->program, hash));
+	printf("host-pcrs:   %s\n", ctl_pcrs(info->host_pcrs, pcrs));
 	if (info->why[0])
 		printf("note:        %s\n", info->why);
 }
@@ -74,7 +65,8 @@ to_json(const struct info *info)
 {
 	json_object *object = json_object_new_object();
 	char uuid[VTPM_UUID_TEXT_SIZE];
-	char hash[HASH_TEXT_SIZE];
+	char hash[CTL_HASH_TEXT];
+	char pcrs[CTL_PCRS_TEXT];
 	const struct {
 		const char *name;
 		uint64_t value;
@@ -93,11 +85,12 @@ to_json(const struct info *info)
 		{ "state", info_state_name(info->state) },
 		{ "startup", info_startup_name(info->startup) },
 		{ "program", hash },
+		{ "host-pcrs", ctl_pcrs(info->host_pcrs, pcrs) },
 		{ "note", info->why },
 	};
 
 	uuid_format(uuid, info->uuid);
-	hash_text(info->program, hash);
+	ctl_hash(info->program, hash);
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
 		json_object_object_add(object, numbers[i].name,
 				       json_object_new_uint64(numbers[i].value));

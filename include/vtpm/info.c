@@ -117,6 +117,7 @@ info_write(struct writer *w, const struct info *info)
 	writer_u32(w, info->nvm_size);
 	writer_bytes(w, info->program, sizeof(info->program));
 	writer_sized(w, info->why, strnlen(info->why, sizeof(info->why)));
+	writer_u32(w, info->host_pcrs);
 	writer_patch_u32(w, start, (uint32_t)(w->len - start - 4));
 }
 
@@ -155,6 +156,8 @@ info_read(struct reader *r, struct info *info)
 	info->nvm_size = reader_u32(&record);
 	reader_bytes(&record, info->program, sizeof(info->program));
 	read_text(&record, info->why, sizeof(info->why));
+	if (record.left > 0)
+		info->host_pcrs = reader_u32(&record);
 	r->failed |= record.failed;
 }
 

@@ -33,7 +33,7 @@ enum info_state {
 /*
  * One instance. On the wire: a sized record, so that later versions may append: instance:4,
  * uuid:16, domain type:1, migration type:1, startup mode:1, state:1, pid:4, restarts:4, commands:8,
- * opened:8, generation:8, NVM size:4, program:32, sized why.
+ * opened:8, generation:8, NVM size:4, program:32, sized why, host's PCRs:4.
  */
 struct info {
 	uint32_t instance;
@@ -50,6 +50,7 @@ struct info {
 	uint32_t nvm_size;   /* bytes of NVM */
 	uint8_t program[VTPM_HASH_SIZE]; /* SHA-256 of the program that was started; zeros: none */
 	char why[256];                   /* what is wrong with it, for people; may be empty */
+	uint32_t host_pcrs;              /* that its own begin with: bit n is PCR n */
 };
 
 void info_write(struct writer *w, const struct info *info);

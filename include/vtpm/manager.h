@@ -82,8 +82,10 @@ enum {
 					  root key to their present values */
 	VTPM_ORD_RECOVER = 0x0100100a, /* instance:4 -> -. Accepts the NVM file of one that is
 					  refused */
-	VTPM_ORD_ROLLBACK = 0x0100100b, /* instance:4, on:1 -> -. Its QEMU may once set an older
-					   state */
+	VTPM_ORD_ROLLBACK = 0x0100100b,   /* instance:4, on:1 -> -. Its QEMU may once set an older
+					     state */
+	VTPM_ORD_DEEP_QUOTE = 0x0100100c, /* instance:4, nonce:20, sized list of PCRs -> evidence
+					     (vtpm/quote.h) of the running instance */
 
 	/* Of the migration programs, our own. */
 	VTPM_ORD_COMMIT = 0x01002000, /* instance:4, fence:8 -> secret:32 */

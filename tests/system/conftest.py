@@ -6,6 +6,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from chip import plug_chip_in  # noqa: E402
 from host import Host, Network  # noqa: E402
 
 
@@ -15,6 +16,12 @@ def host(request):
     with Host() as made:
         request.node.host = made
         yield made
+
+
+@pytest.fixture(params=["1.2", "2.0"])
+def chip(host, request):
+    """The host's physical TPM, of either version (chip.py)."""
+    return plug_chip_in(host, request.param)
 
 
 @pytest.fixture

@@ -2,48 +2,15 @@
 
 A chip may change its PCRs, belong to somebody else, or go away in the middle.
 """
-import struct
-from pathlib import Path
-
 import pytest
 
+from chip import DAILY_PCR, extend_chip
 from contract import spec
 from tpm12 import Tpm, TpmError, sha1
-from transport import FifoBackend, connect
+from transport import FifoBackend
 
 GUEST, OTHER = "2f0c7c1a-0b1e-4a51-9c55-0d8f5f3a9b01", "2f0c7c1a-0b1e-4a51-9c55-0d8f5f3a9b02"
 OWNER, SRK, DATA = sha1(b"owner"), bytes(20), sha1(b"data")
-DAILY_PCR = 7
-
-# TPM2_PCR_Extend(7, password session, one SHA-256 digest)
-EXTEND20 = bytes.fromhex("80020000004100000182000000070000000940000009000000000000000001000b")
-
-
-@pytest.fixture(params=["1.2", "2.0"])
-def chip(host, request):
-    """A swtpm; host.chip starts it (again), and host.tpm_option names it to a manager."""
-    address = f"unix:{host.path('chip.sock')}"
-
-    def plug_in():
-        Path(host.path("chip.sock")).unlink(missing_ok=True)
-        return host.swtpm("chip", tpm2=request.param == "2.0", address=address)
-
-    host.version = request.param
-    host.chip = plug_in
-    host.tpm_option = ("--tpm", f"socket:{address}")
-    return plug_in()
-
-
-def extend_chip(host):
-    """Changes a PCR of the chip, as another boot would."""
-    sock = connect(f"unix:{host.path('chip.sock')}")
-    command = struct.pack(">HIII20s", spec.TPM_TAG_RQU_COMMAND, 34, spec.TPM_ORD_Extend, DAILY_PCR,
-                          sha1(b"upgrade")) if host.version == "1.2" else EXTEND20 + bytes(32)
-    sock.sendall(command)
-    assert struct.unpack(">HII", sock.recv(4096)[:10])[2] == 0
-    sock.close()
-
-
 def guest(host, number):
     return Tpm(host.closes(FifoBackend(host.run_dir)).guest(number))
 
