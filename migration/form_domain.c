@@ -11,6 +11,7 @@
 enum {
 	AWAIT_MS = 1000,
 	KEEP_ALIVE_SECONDS = 30, /* vtpm_migratord closes silent connections */
+	RETRY_SECONDS = 1,
 	COMMIT_TRIES = 5,
 };
 
@@ -21,6 +22,7 @@ struct journey {
 	struct xl xl;
 	struct event *changed;
 	struct event *keep_alive;
+	bool tried;    /* to prepare: offers may be stale */
 	bool prepared; /* copies are on the other host */
 	unsigned count;
 	struct move moves[DOMAIN_VTPMS_MAX];
@@ -82,17 +84,23 @@ suspended(const struct journey *journey)
 	return domains_state(journey->migrator->domains, journey->domain->id) == DOMAINS_SUSPENDED;
 }
 
-/* Steps of all vTPMs that are not through yet. */
-static int
-run_all(struct journey *journey, enum move_step first, enum move_step last, struct why *why)
+/* Waits for news, or a while. */
+static void
+wait_a_while(struct journey *journey)
 {
-	int rc = 0;
+	struct timeval while_ = { .tv_sec = RETRY_SECONDS };
 
-	for (unsigned i = 0; rc == 0 && i < journey->count; i++) {
-		if (!journey->moves[i].committed)
-			rc = move_run(&journey->moves[i], first, last, why);
-	}
-	return rc;
+	event_add(journey->keep_alive, &while_);
+	event_base_loop(journey->migrator->base, EVLOOP_ONCE);
+}
+
+/* A guest that came back in between has made the offer stale. */
+static int
+prepare_again(struct move *move, struct why *why)
+{
+	int rc = move_again(move, why);
+
+	return rc < 0 ? rc : move_run(move, MOVE_OFFER, MOVE_TRANSFER, why);
 }
 
 static int
@@ -105,7 +113,15 @@ prepare(struct journey *journey, struct why *why)
 		progress_note(&migrator->progress, "%s is suspended already: the migration goes on",
 			      journey->domain->name);
 	migrator->interrupted = false;
-	int rc = run_all(journey, MOVE_PREPARE, MOVE_TRANSFER, why);
+	int rc = 0;
+	for (unsigned i = 0; rc == 0 && i < journey->count; i++) {
+		struct move *move = &journey->moves[i];
+
+		if (!move->committed)
+			rc = journey->tried ? prepare_again(move, why)
+					    : move_run(move, MOVE_PREPARE, MOVE_TRANSFER, why);
+	}
+	journey->tried = true;
 	journey->prepared = rc == 0;
 	return rc;
 }
@@ -121,9 +137,7 @@ hand_over(struct journey *journey, struct move *move, bool moved, struct why *wh
 			return rc;
 		if (!moved && !suspended(journey))
 			return rc;
-		rc = move_again(move, why);
-		if (rc == 0)
-			rc = move_run(move, MOVE_OFFER, MOVE_TRANSFER, why);
+		rc = prepare_again(move, why);
 		if (rc < 0)
 			return rc;
 	}
@@ -162,7 +176,7 @@ wanted_there(struct journey *journey)
 
 		if (!move->committed &&
 		    move_await(move, AWAIT_MS / journey->count, &needed, &why) < 0)
-			event_base_loop(journey->migrator->base, EVLOOP_ONCE);
+			wait_a_while(journey);
 	}
 	return needed;
 }
@@ -184,19 +198,27 @@ accompany(struct journey *journey)
 	struct migrator *migrator = journey->migrator;
 	struct why why;
 
-	while (!journey->xl.ended) {
+	for (;;) {
+		if (!journey->prepared)
+			stay_connected(journey);
+		/* From here to the end of the round, only what waits runs the event loop. */
+		if (journey->xl.ended)
+			return;
 		if (!journey->prepared && suspended(journey)) {
-			if (prepare(journey, &why) < 0)
+			if (prepare(journey, &why) < 0) {
 				progress_note(&migrator->progress, "%s: %s; trying again",
 					      journey->domain->name, why.text);
+				wait_a_while(journey);
+			}
 		} else if (!journey->prepared && migrator->interrupted) {
 			xl_stop(&journey->xl);
 		} else if (journey->prepared && !all_committed(journey)) {
-			if (wanted_there(journey) && hand_over_all(journey, false, &why) < 0)
+			if (wanted_there(journey) && hand_over_all(journey, false, &why) < 0) {
 				progress_note(&migrator->progress, "%s: %s", journey->domain->name,
 					      why.text);
+				wait_a_while(journey);
+			}
 		} else {
-			stay_connected(journey);
 			event_base_loop(migrator->base, EVLOOP_ONCE);
 		}
 	}

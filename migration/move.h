@@ -30,10 +30,10 @@ struct move {
 	struct info vtpm;
 	char uuid[VTPM_UUID_TEXT_SIZE];
 	char domain[DOMAIN_NAME_SIZE]; /* for messages; "-" if it has none */
-	uint64_t fence;  /* of this migration */
-	uint32_t there;  /* its number on the other host */
-	bool offered;    /* something of it may be there */
-	bool frozen;     /* the source's manager may hold it OUTGOING */
+	uint64_t fence;                /* of this migration */
+	uint32_t there;                /* its number on the other host */
+	bool offered;                  /* something of it may be there */
+	bool frozen;                   /* the source's manager may hold it OUTGOING */
 	bool committed;
 	bool came_back; /* a commit failed since the guest used it here */
 	uint8_t *envelope;
