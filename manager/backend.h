@@ -80,7 +80,8 @@ void backend_forget(struct backend_request *request);
 
 /*
  * backend_attach: a device with this uuid appeared and there is no hotplug script: defines the
- * instance if it is new and opens it (resume: with its kept volatile state, if any). done gets 0
+ * instance if it is new and opens it. resume: with its kept volatile state; one that is new, or
+ * without such a state, is refused then, unless it is on its way here. done gets 0
  * and the instance's number, or a negative errno and a sentence for the operator. May take
  * seconds (a new instance makes its endorsement key): tell the front-end's side state 2 first.
  */

@@ -89,7 +89,7 @@ close_first(struct attachment *attachment)
 }
 
 static void
-defined(struct request *request, void *ctx)
+found(struct request *request, void *ctx)
 {
 	struct attachment *attachment = ctx;
 	struct reader r = reader_of(request->response, request->response_len);
@@ -124,12 +124,15 @@ backend_attach(struct backend *backend, const uint8_t uuid[16], int resume,
 		.done = done,
 		.ctx = ctx,
 	};
-	writer_u8(&w, VTPM_DOMAIN_PVM);
-	writer_u8(&w, VTPM_TYPE_MIGRATABLE);
-	writer_u32(&w, 0);
+	/* A domain that was restored has had its TPM before: a new one would not be it. */
+	if (!resume) {
+		writer_u8(&w, VTPM_DOMAIN_PVM);
+		writer_u8(&w, VTPM_TYPE_MIGRATABLE);
+		writer_u32(&w, 0);
+	}
 	writer_bytes(&w, uuid, 16);
-	int rc = request_start(manager, VTPM_ORD_DEFINE, params, w.len, manager->backend_listener,
-			       defined, attachment);
+	int rc = request_start(manager, resume ? VTPM_ORD_FIND : VTPM_ORD_DEFINE, params, w.len,
+			       manager->backend_listener, found, attachment);
 	if (rc < 0)
 		free(attachment);
 	return rc;
