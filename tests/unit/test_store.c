@@ -269,6 +269,7 @@ START_TEST(an_update_is_durable_and_leaves_the_stores_own_fields)
 	instance.generation = 99;
 	instance.uuid[5] = 5;
 	strcpy(instance.peer, "host.example");
+	memset(instance.activation, 0x5a, sizeof(instance.activation));
 	ck_assert_int_eq(store_update(store, &instance), 0);
 	reopen();
 	ck_assert_int_eq(store_find(store, id, &instance), 0);
@@ -276,6 +277,7 @@ START_TEST(an_update_is_durable_and_leaves_the_stores_own_fields)
 	ck_assert_uint_eq(instance.flags, STORE_FLAG_SUSPENDED);
 	ck_assert_uint_eq(instance.fence, 0x123456789abcdef0);
 	ck_assert_str_eq(instance.peer, "host.example");
+	ck_assert_uint_eq(instance.activation[STORE_DIGEST_SIZE - 1], 0x5a);
 	ck_assert_uint_eq(instance.generation, 1);
 	ck_assert_uint_eq(instance.uuid[5], 0);
 	assert_nvm(id, "nvm");
@@ -538,6 +540,43 @@ START_TEST(a_newer_format_is_refused_and_nothing_touched)
 }
 END_TEST
 
+START_TEST(a_folder_of_format_1_is_taken_over_as_it_was_left)
+{
+	static const uint8_t none[STORE_DIGEST_SIZE];
+	struct store_instance instance;
+
+	store_close(store);
+	folder_empty(folder);
+	folder_copy_all("tests/unit/golden/store-1", folder);
+	ck_assert_int_eq(store_open(&store, folder), 0);
+	ck_assert_int_eq(store_unlock(store, key), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_nvm(1, "in the table");
+		assert_nvm(2, "in the log");
+		ck_assert_int_eq(store_find(store, 2, &instance), 0);
+		ck_assert_uint_eq(instance.fence, 7);
+		ck_assert_str_eq(instance.peer, "host.example");
+		ck_assert_mem_eq(instance.activation, none, sizeof(none));
+		reopen();
+	}
+}
+END_TEST
+
+START_TEST(a_state_that_is_given_up_is_overwritten_by_nothing)
+{
+	uint32_t id = define(1);
+	uint8_t *data;
+	size_t len = 1;
+
+	save(id, "secret");
+	ck_assert_int_eq(store_save_nvm_wait(store, id, NULL, 0), 0);
+	reopen();
+	ck_assert_int_eq(store_load_nvm(store, id, &data, &len), 0);
+	ck_assert_uint_eq(len, 0);
+	free(data);
+}
+END_TEST
+
 START_TEST(a_folder_without_its_table_is_not_taken_for_a_new_one)
 {
 	uint32_t id = define(1);
@@ -785,6 +824,8 @@ main(void)
 		a_log_put_back_from_yesterday_makes_the_newer_files_refused,
 		another_root_key_opens_nothing,
 		a_newer_format_is_refused_and_nothing_touched,
+		a_folder_of_format_1_is_taken_over_as_it_was_left,
+		a_state_that_is_given_up_is_overwritten_by_nothing,
 		a_folder_without_its_table_is_not_taken_for_a_new_one,
 		a_second_manager_on_the_folder_is_refused,
 		a_file_lost_while_the_manager_runs_concerns_no_other_instance,
