@@ -80,11 +80,11 @@ size_of(const struct ctrl_command *command, const uint8_t *args)
 	return NUMBER_SIZE + command->size + (size_t)reader_u32(&r);
 }
 
+/* Carries out one command, if it is there; whether there may be another. */
 static bool
-ctrl_input(void *ctx, struct evbuffer *in)
+next_command(struct channel_ctrl *ctrl, struct evbuffer *in)
 {
 	static const struct ctrl_reply none;
-	struct channel_ctrl *ctrl = ctx;
 	size_t here = evbuffer_get_length(in);
 
 	if (here < NUMBER_SIZE)
@@ -118,6 +118,33 @@ ctrl_input(void *ctx, struct evbuffer *in)
 	return true;
 }
 
+/*
+ * Between two commands, QEMU's connections are held. In the middle of one they are not: what a
+ * killed process had done of it would not be known, so QEMU is to see that kill.
+ */
+static void
+ctrl_readable(void *ctx)
+{
+	struct channel_ctrl *ctrl = ctx;
+
+	held_drop(&ctrl->config.held);
+}
+
+static bool
+ctrl_input(void *ctx, struct evbuffer *in)
+{
+	struct channel_ctrl *ctrl = ctx;
+
+	bool more = next_command(ctrl, in);
+	if (ctrl->data && !ctrl->shutdown && !more && evbuffer_get_length(in) == 0)
+		held_put(&ctrl->config.held,
+			 &(struct held_client) { .control = conn_fd(ctrl->conn),
+						 .data = client_fd(ctrl->data),
+						 .locality = ctrl->locality,
+						 .buffer_size = ctrl->buffer_size });
+	return more;
+}
+
 /* Whether the client asks to cancel, seen from within a running command. */
 static bool
 cancel_wanted(void *ctx)
@@ -145,6 +172,7 @@ ctrl_closed(void *ctx, int error)
 		instance_power_off(ctrl->instance);
 		ended = ctrl->config.end_with_qemu;
 	}
+	held_drop(&ctrl->config.held);
 	client_free(ctrl->data);
 	ctrl->data = NULL;
 	blob_clear(&ctrl->snapshot);
@@ -154,10 +182,42 @@ ctrl_closed(void *ctx, int error)
 		ctrl->config.ended(ctrl->config.ctx);
 }
 
+static int
+serve(struct channel_ctrl *ctrl, int fd)
+{
+	static const struct conn_handler handler = { .input = ctrl_input,
+						     .readable = ctrl_readable,
+						     .closed = ctrl_closed };
+
+	ctrl->had_data = false;
+	ctrl->conn =
+	    conn_new(ctrl->base, fd, fd, NUMBER_SIZE + ARGUMENTS_MAX + DATA_MAX, &handler, ctrl);
+	return ctrl->conn ? 0 : -ENOMEM;
+}
+
+/* Goes on with the client of a vtpmd that was killed, as if nothing had happened. */
+static int
+take_over(struct channel_ctrl *ctrl)
+{
+	struct held_client client;
+
+	if (!instance_resumed(ctrl->instance) || !held_look(&ctrl->config.held, &client)) {
+		held_drop(&ctrl->config.held);
+		return 0;
+	}
+	int rc = serve(ctrl, client.control);
+	if (rc < 0) {
+		close(client.data);
+		return rc;
+	}
+	ctrl->locality = client.locality;
+	ctrl->buffer_size = client.buffer_size;
+	return ctrl_serve_data(ctrl, client.data);
+}
+
 static void
 on_connected(evutil_socket_t fd, short what, void *arg)
 {
-	static const struct conn_handler handler = { ctrl_input, ctrl_closed };
 	struct channel_ctrl *ctrl = arg;
 
 	(void)what;
@@ -171,11 +231,8 @@ on_connected(evutil_socket_t fd, short what, void *arg)
 		close(peer);
 		return;
 	}
-	ctrl->had_data = false;
 	ctrl->locality = 0;
-	ctrl->conn = conn_new(ctrl->base, peer, peer, NUMBER_SIZE + ARGUMENTS_MAX + DATA_MAX,
-			      &handler, ctrl);
-	if (!ctrl->conn)
+	if (serve(ctrl, peer) < 0)
 		log_error("control channel: no memory for a client");
 }
 
@@ -204,6 +261,10 @@ channel_ctrl_open(struct event_base *base, struct instance *instance, struct pla
 	}
 	platform->cancel_wanted = cancel_wanted;
 	platform->cancel_ctx = ctrl;
+	if (take_over(ctrl) < 0) {
+		channel_ctrl_close(ctrl);
+		return -ENOMEM;
+	}
 	*channel = ctrl;
 	return 0;
 }

@@ -8,6 +8,7 @@
 
 #include <event2/event.h>
 
+#include "instance/held.h"
 #include "instance/instance.h"
 
 struct channel_ctrl;
@@ -15,6 +16,8 @@ struct channel_ctrl;
 struct channel_ctrl_config {
 	/* Whether the instance ends when a QEMU that used it is gone, as it does on SHUTDOWN. */
 	bool end_with_qemu;
+	/* Where the client's connections are held. */
+	struct held held;
 	/* ended: the instance is to end now. */
 	void (*ended)(void *ctx);
 	void *ctx;
@@ -22,8 +25,8 @@ struct channel_ctrl_config {
 
 /*
  * channel_ctrl_open: serves one client at a time on a listening socket, which the channel owns from
- * then on; a second one is turned away. platform learns of a cancel from here. Returns 0 or
- * -ENOMEM; then the socket is closed.
+ * then on; a second one is turned away. It begins with the client that is held. platform learns of
+ * a cancel from here. Returns 0 or -ENOMEM; then the socket is closed.
  */
 int channel_ctrl_open(struct event_base *base, struct instance *instance, struct platform *platform,
 		      int fd, const struct channel_ctrl_config *config,

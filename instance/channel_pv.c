@@ -254,7 +254,7 @@ pv_closed(void *ctx, int error)
 static int
 open_pipes(struct channel_pv *channel)
 {
-	static const struct conn_handler handler = { pv_input, pv_closed };
+	static const struct conn_handler handler = { .input = pv_input, .closed = pv_closed };
 	const char *path = channel->command_path;
 
 	int in = fifo_open(path);

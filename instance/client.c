@@ -20,7 +20,10 @@ struct client {
 	struct conn *conn;
 	struct stream stream;
 	unsigned locality;
-	bool cancelled; /* the next command will not be executed */
+	bool cancelled;  /* the next command will not be executed */
+	bool survives;   /* its connection outlives this process */
+	size_t owed_len; /* the next command was executed by an earlier process, which owes this */
+	uint8_t owed[TPM_BUFFER_SIZE];
 	const char *name;
 	struct log_limit log;
 	void (*closed)(void *ctx, struct client *client);
@@ -64,28 +67,46 @@ answer_error(struct client *client, uint32_t instance, TPM_RESULT result)
 	answer(client, instance, response, tpm_error_response(result, response));
 }
 
+/* Finds the response to a command: by executing it, unless there is something in the way. */
 static void
-execute(struct client *client, const struct stream_message *message)
+execute(struct client *client, const struct stream_message *message, uint8_t *response, size_t *len)
 {
-	uint8_t response[TPM_BUFFER_SIZE];
-	size_t len;
-
 	if (client->stream.framing != STREAM_TPM &&
 	    message->instance != instance_id(client->instance)) {
 		log_limited(&client->log, LOG_LEVEL_WARNING,
 			    "%s: a command for instance %u was refused, this is instance %u",
 			    client->name, message->instance, instance_id(client->instance));
-		answer_error(client, message->instance, TPM_BAD_PARAMETER);
+		*len = tpm_error_response(TPM_BAD_PARAMETER, response);
 		return;
 	}
 	if (client->cancelled) {
 		client->cancelled = false;
-		answer_error(client, message->instance, TPM_FAIL);
-		return;
+		*len = tpm_error_response(TPM_FAIL, response);
+	} else if (client->owed_len > 0) {
+		*len = client->owed_len;
+		memcpy(response, client->owed, *len);
+		client->owed_len = 0;
+	} else if (client->survives) {
+		instance_execute_once(client->instance, client->locality, message->data,
+				      message->len, response, len);
+	} else {
+		instance_execute(client->instance, 0, client->locality, message->data, message->len,
+				 response, len);
 	}
-	instance_execute(client->instance, 0, client->locality, message->data, message->len,
-			 response, &len);
-	answer(client, message->instance, response, len);
+}
+
+/*
+ * The command is taken, that is noted, and the answer sent, in this order: whoever goes on after a
+ * kill between any two knows what is left to do.
+ */
+static void
+deliver(struct client *client, uint32_t instance, const uint8_t *response, size_t len)
+{
+	if (client->survives) {
+		conn_take(client->conn);
+		instance_deliver(client->instance);
+	}
+	answer(client, instance, response, len);
 }
 
 static bool
@@ -93,13 +114,16 @@ client_input(void *ctx, struct evbuffer *in)
 {
 	struct client *client = ctx;
 	struct stream_message message;
+	uint8_t response[TPM_BUFFER_SIZE];
+	size_t len;
 
 	switch (stream_next(&client->stream, in, &message)) {
 	case STREAM_WAIT:
 		return false;
 	case STREAM_MESSAGE:
-		execute(client, &message);
+		execute(client, &message, response, &len);
 		stream_settle(&client->stream, in);
+		deliver(client, message.instance, response, len);
 		return evbuffer_get_length(in) > 0;
 	case STREAM_REFUSED:
 		log_limited(&client->log, LOG_LEVEL_WARNING,
@@ -133,7 +157,8 @@ struct client *
 client_new(struct event_base *base, struct instance *instance, int fd, enum stream_framing framing,
 	   const char *name, void (*closed)(void *ctx, struct client *client), void *ctx)
 {
-	static const struct conn_handler handler = { client_input, client_closed };
+	static const struct conn_handler handler = { .input = client_input,
+						     .closed = client_closed };
 	struct client *client = calloc(1, sizeof(*client));
 	int on = 1;
 
@@ -163,6 +188,7 @@ client_free(struct client *client)
 	if (!client)
 		return;
 	conn_free(client->conn);
+	explicit_bzero(client->owed, sizeof(client->owed));
 	free(client);
 }
 
@@ -170,6 +196,27 @@ void
 client_set_locality(struct client *client, unsigned locality)
 {
 	client->locality = locality;
+}
+
+int
+client_survive(struct client *client)
+{
+	client->survives = true;
+	client->owed_len = instance_owed(client->instance, client->owed);
+	/* QEMU sends a command when it has the answer to the one before: this one was taken. */
+	if (client->owed_len > 0 && !conn_has_input(client->conn)) {
+		size_t len = client->owed_len;
+
+		client->owed_len = 0;
+		deliver(client, 0, client->owed, len);
+	}
+	return conn_leave_input(client->conn);
+}
+
+int
+client_fd(const struct client *client)
+{
+	return conn_fd(client->conn);
 }
 
 void

@@ -31,6 +31,16 @@ void client_free(struct client *client);
 /* client_set_locality: that of the commands to come. A new client has locality 0. */
 void client_set_locality(struct client *client, unsigned locality);
 
+/*
+ * client_survive: makes a new client of a connection that outlives this process: each command is
+ * executed and answered once, whenever the process is killed. It first gets the answer that an
+ * earlier process owes it. Returns 0 or -ENOMEM.
+ */
+int client_survive(struct client *client);
+
+/* client_fd: its socket. */
+int client_fd(const struct client *client);
+
 /* client_cancel: a command that has been sent but not looked at yet is answered TPM_FAIL. */
 void client_cancel(struct client *client);
 

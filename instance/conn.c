@@ -1,6 +1,7 @@
 #include "instance/conn.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -15,6 +16,8 @@ struct conn {
 	int out_fd;
 	int passed_fd;
 	bool is_socket;
+	bool leaves;    /* input is only looked at, until it is taken */
+	size_t seen;    /* bytes in the socket that are, or were, in `in` */
 	bool ended;     /* no more input will come */
 	bool finishing; /* no more input is wanted */
 	int error;      /* why it failed, as negative errno */
@@ -60,6 +63,41 @@ receive(struct conn *conn, void *data, size_t len)
 	return n;
 }
 
+/* Looks at all the input there is, from the one that was not taken yet on. */
+static ssize_t
+look(struct conn *conn, void *data, size_t len)
+{
+	struct pollfd end = { .fd = conn->in_fd, .events = POLLRDHUP };
+
+	ssize_t n = recv(conn->in_fd, data, len < conn->in_max ? len : conn->in_max, MSG_PEEK);
+	evbuffer_drain(conn->in, evbuffer_get_length(conn->in));
+	conn->seen = n > 0 ? (size_t)n : 0;
+	/* An end of file cannot be seen behind input that stays. */
+	if (n > 0 && conn->seen < conn->in_max && poll(&end, 1, 0) > 0)
+		conn->ended = true;
+	return n;
+}
+
+void
+conn_take(struct conn *conn)
+{
+	uint8_t taken[4096];
+	size_t rest = conn->leaves ? conn->seen - evbuffer_get_length(conn->in) : 0;
+
+	while (rest > 0) {
+		size_t want = rest < sizeof(taken) ? rest : sizeof(taken);
+
+		ssize_t n = recv(conn->in_fd, taken, want, 0);
+		if (n <= 0)
+			break;
+		rest -= (size_t)n;
+		conn->seen -= (size_t)n;
+		explicit_bzero(taken, (size_t)n);
+		/* There may be more behind it, which was announced already. */
+		event_active(conn->readable, EV_READ, 0);
+	}
+}
+
 /* Reports the end of the connection; it may be freed in here. */
 static void
 report_end(struct conn *conn)
@@ -89,6 +127,7 @@ take_turn(struct conn *conn)
 	if (evbuffer_get_length(conn->out) > 0)
 		return;
 	bool more = !conn->finishing && conn->handler->input(conn->ctx, conn->in);
+	conn_take(conn);
 	if (conn->error < 0 || evbuffer_get_length(conn->out) > 0)
 		return;
 	if (conn->finishing || (conn->ended && !more)) {
@@ -111,17 +150,19 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	size_t room = conn->in_max - evbuffer_get_length(conn->in);
-	ssize_t n = receive(conn, chunk, room < sizeof(chunk) ? room : sizeof(chunk));
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n < 0 || (n > 0 && evbuffer_add(conn->in, chunk, (size_t)n) < 0)) {
-		conn->error = n < 0 ? -errno : -ENOMEM;
-	} else if (n == 0) {
+	if (conn->handler->readable)
+		conn->handler->readable(conn->ctx);
+	ssize_t n = conn->leaves
+			? look(conn, chunk, sizeof(chunk))
+			: receive(conn, chunk, room < sizeof(chunk) ? room : sizeof(chunk));
+	if (n < 0 && errno != EAGAIN && errno != EINTR)
+		conn->error = -errno;
+	else if (n > 0 && evbuffer_add(conn->in, chunk, (size_t)n) < 0)
+		conn->error = -ENOMEM;
+	if (n == 0)
 		conn->ended = true;
+	if (conn->ended || evbuffer_get_length(conn->in) >= conn->in_max)
 		event_del(conn->readable);
-	} else if (evbuffer_get_length(conn->in) >= conn->in_max) {
-		event_del(conn->readable);
-	}
 	explicit_bzero(chunk, n > 0 ? (size_t)n : 0);
 	take_turn(conn);
 }
@@ -194,6 +235,19 @@ conn_new(struct event_base *base, int in_fd, int out_fd, size_t in_max,
 		return NULL;
 	}
 	return conn;
+}
+
+int
+conn_leave_input(struct conn *conn)
+{
+	struct event_base *base = event_get_base(conn->readable);
+
+	/* Input that stays is news only once. */
+	event_free(conn->readable);
+	conn->readable =
+	    event_new(base, conn->in_fd, EV_READ | EV_PERSIST | EV_ET, on_readable, conn);
+	conn->leaves = true;
+	return conn->readable && event_add(conn->readable, NULL) == 0 ? 0 : -ENOMEM;
 }
 
 void

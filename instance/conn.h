@@ -27,6 +27,8 @@ struct conn_handler {
 	 * called again in its turn, without new input. May not free the conn.
 	 */
 	bool (*input)(void *ctx, struct evbuffer *in);
+	/* readable: NULL, or called before input is taken from the socket. */
+	void (*readable)(void *ctx);
 	/*
 	 * closed: the connection ended: by the peer or conn_finish (error 0) or by a failure
 	 * (negative errno; -ETIMEDOUT: the peer does not read). The conn is of no more use and is
@@ -48,6 +50,14 @@ void conn_free(struct conn *conn);
 
 /* conn_send: sends len bytes, at once if the peer takes them, else as soon as it does. */
 void conn_send(struct conn *conn, const void *data, size_t len);
+
+/*
+ * conn_leave_input: from now on, input stays in the socket until conn_take or the end of input():
+ * what was not taken before this process is killed is there for the next one. Of a new connection.
+ * Returns 0 or -ENOMEM.
+ */
+int conn_leave_input(struct conn *conn);
+void conn_take(struct conn *conn);
 
 /* conn_finish: takes no more input; calls closed when everything has been sent. */
 void conn_finish(struct conn *conn);

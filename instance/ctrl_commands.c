@@ -170,8 +170,22 @@ data_closed(void *ctx, struct client *client)
 {
 	struct channel_ctrl *ctrl = ctx;
 
+	held_drop(&ctrl->config.held);
 	client_free(client);
 	ctrl->data = NULL;
+}
+
+int
+ctrl_serve_data(struct channel_ctrl *ctrl, int fd)
+{
+	client_free(ctrl->data);
+	ctrl->data = client_new(ctrl->base, ctrl->instance, fd, STREAM_TPM, "QEMU's data channel",
+				data_closed, ctrl);
+	if (!ctrl->data)
+		return -ENOMEM;
+	client_set_locality(ctrl->data, ctrl->locality);
+	ctrl->had_data = true;
+	return ctrl->config.held.in < 0 ? 0 : client_survive(ctrl->data);
 }
 
 static TPM_RESULT
@@ -190,14 +204,7 @@ ctrl_set_data_fd(struct channel_ctrl *ctrl, struct reader *args, struct ctrl_rep
 		close(fd);
 		return TPM_BAD_PARAMETER;
 	}
-	client_free(ctrl->data);
-	ctrl->data = client_new(ctrl->base, ctrl->instance, fd, STREAM_TPM, "QEMU's data channel",
-				data_closed, ctrl);
-	if (!ctrl->data)
-		return TPM_RESOURCES;
-	client_set_locality(ctrl->data, ctrl->locality);
-	ctrl->had_data = true;
-	return TPM_SUCCESS;
+	return ctrl_serve_data(ctrl, fd) < 0 ? TPM_RESOURCES : TPM_SUCCESS;
 }
 
 static uint32_t

@@ -56,6 +56,9 @@ struct ctrl_command {
 	TPM_RESULT (*plain)(struct instance *instance);
 };
 
+/* ctrl_serve_data: takes fd for the data channel, in place of another. 0 or -ENOMEM. */
+int ctrl_serve_data(struct channel_ctrl *ctrl, int fd);
+
 /* ctrl_command: the command of this number, NULL if there is none. */
 const struct ctrl_command *ctrl_command(uint32_t number);
 

@@ -32,9 +32,8 @@ instance_compose(const struct instance *instance, struct blob *bytes)
 	return rc;
 }
 
-/* Writes the journal, with the image that is about to be saved, if there is one. */
-static int
-record(const struct instance *instance, const struct blob *image)
+int
+instance_record(const struct instance *instance, const struct blob *image)
 {
 	struct blob state = { 0 };
 
@@ -43,10 +42,14 @@ record(const struct instance *instance, const struct blob *image)
 	int rc = instance_snapshot(instance, TPM_STATE_VOLATILE, &state);
 	if (rc == 0)
 		rc = journal_write(instance->journal, &(struct journal_record) {
-							  .sequence = instance->sequence,
+							  .sequence = instance->manager.number,
 							  .presence = instance->platform->presence,
-							  .response = instance->answer,
-							  .response_len = instance->answer_len,
+							  .off = instance->power == POWER_OFF,
+							  .response = instance->manager.response,
+							  .response_len = instance->manager.len,
+							  .qemu_number = instance->qemu.number,
+							  .qemu_response = instance->qemu.response,
+							  .qemu_response_len = instance->qemu.len,
 							  .volatile_state = state.data,
 							  .volatile_len = state.len,
 							  .nvm = image ? image->data : NULL,
@@ -119,7 +122,7 @@ instance_keep(struct instance *instance, unsigned changes)
 	if (changes & ~(unsigned)TPM_CHANGED_VOLATILE)
 		rc = instance_compose(instance, &image);
 	if (rc == 0)
-		record(instance, image.len > 0 ? &image : NULL);
+		instance_record(instance, image.len > 0 ? &image : NULL);
 	if (rc == 0 && image.len > 0)
 		rc = instance_save(instance, &image);
 	if (rc == 0 && image.len > 0) {
@@ -128,7 +131,7 @@ instance_keep(struct instance *instance, unsigned changes)
 	} else if (rc < 0) {
 		blob_clear(&image);
 		go_back(instance);
-		record(instance, NULL);
+		instance_record(instance, NULL);
 	}
 	return rc < 0 ? TPM_FAIL : TPM_SUCCESS;
 }
@@ -143,53 +146,99 @@ instance_drop_stored(struct instance *instance)
 }
 
 static void
-remember_answer(struct instance *instance, uint64_t sequence, const uint8_t *response, size_t len)
+remember(struct answer *answer, uint64_t number, const uint8_t *response, size_t len)
 {
-	if (sequence == 0)
+	if (number == 0)
 		return;
-	instance->sequence = sequence;
-	memcpy(instance->answer, response, len);
-	instance->answer_len = len;
+	answer->number = number;
+	memcpy(answer->response, response, len);
+	answer->len = len;
+}
+
+/* Executes, and has everything in the journal if anything has changed: returns whether. */
+static bool
+carry_out(struct instance *instance, struct answer *answer, uint64_t number, unsigned locality,
+	  const uint8_t *cmd, size_t len, uint8_t *response, size_t *response_len)
+{
+	unsigned changes = 0;
+
+	if (instance->power >= POWER_OFF) {
+		*response_len = tpm_error_response(TPM_FAIL, response);
+	} else {
+		instance->power = POWER_ON;
+		platform_begin(instance->platform);
+		if (instance->config.link && host_is_quote(cmd, len))
+			host_execute_quote(instance->config.link, instance->tpm, cmd, len, response,
+					   response_len);
+		else
+			changes =
+			    tpm_execute(instance->tpm, locality, cmd, len, response, response_len);
+	}
+	remember(answer, number, response, *response_len);
+	if (changes == 0)
+		return false;
+	changes |= instance_drop_stored(instance);
+	if (instance_keep(instance, changes) == TPM_SUCCESS)
+		return true;
+	*response_len = tpm_error_response(TPM_FAIL, response);
+	remember(answer, number, response, *response_len);
+	instance_record(instance, NULL);
+	return true;
 }
 
 void
 instance_execute(struct instance *instance, uint64_t sequence, unsigned locality,
 		 const uint8_t *cmd, size_t len, uint8_t *response, size_t *response_len)
 {
-	if (sequence != 0 && sequence == instance->sequence) {
-		memcpy(response, instance->answer, instance->answer_len);
-		*response_len = instance->answer_len;
+	struct answer *last = &instance->manager;
+
+	if (sequence != 0 && sequence == last->number) {
+		memcpy(response, last->response, last->len);
+		*response_len = last->len;
 		return;
 	}
-	if (instance->power >= POWER_OFF) {
-		*response_len = tpm_error_response(TPM_FAIL, response);
-		return;
-	}
-	instance->power = POWER_ON;
-	platform_begin(instance->platform);
-	unsigned changes = 0;
-	if (instance->config.link && host_is_quote(cmd, len))
-		host_execute_quote(instance->config.link, instance->tpm, cmd, len, response,
-				   response_len);
-	else
-		changes = tpm_execute(instance->tpm, locality, cmd, len, response, response_len);
-	remember_answer(instance, sequence, response, *response_len);
-	if (changes == 0)
-		return;
-	changes |= instance_drop_stored(instance);
-	if (instance_keep(instance, changes) == TPM_SUCCESS)
-		return;
-	*response_len = tpm_error_response(TPM_FAIL, response);
-	remember_answer(instance, sequence, response, *response_len);
-	record(instance, NULL);
+	carry_out(instance, last, sequence, locality, cmd, len, response, response_len);
+}
+
+void
+instance_execute_once(struct instance *instance, unsigned locality, const uint8_t *cmd, size_t len,
+		      uint8_t *response, size_t *response_len)
+{
+	if (!carry_out(instance, &instance->qemu, instance->qemu.number + 1, locality, cmd, len,
+		       response, response_len))
+		instance_record(instance, NULL);
+}
+
+void
+instance_deliver(struct instance *instance)
+{
+	if (instance->journal)
+		journal_deliver(instance->journal, instance->qemu.number);
+}
+
+size_t
+instance_owed(const struct instance *instance, uint8_t response[TPM_BUFFER_SIZE])
+{
+	const struct answer *last = &instance->qemu;
+
+	if (!instance->journal || last->number <= journal_delivered(instance->journal))
+		return 0;
+	memcpy(response, last->response, last->len);
+	return last->len;
+}
+
+bool
+instance_resumed(const struct instance *instance)
+{
+	return instance->resumed;
 }
 
 uint64_t
 instance_last_answer(const struct instance *instance, const uint8_t **response, size_t *len)
 {
-	*response = instance->answer;
-	*len = instance->answer_len;
-	return instance->sequence;
+	*response = instance->manager.response;
+	*len = instance->manager.len;
+	return instance->manager.number;
 }
 
 uint32_t
@@ -211,7 +260,7 @@ TPM_RESULT
 instance_set_presence(struct instance *instance, bool on)
 {
 	instance->platform->presence = on;
-	record(instance, NULL);
+	instance_record(instance, NULL);
 	return TPM_SUCCESS;
 }
 

@@ -56,6 +56,19 @@ uint64_t instance_last_answer(const struct instance *instance, const uint8_t **r
 int instance_quote(struct instance *instance, uint32_t pcrs, const uint8_t *nonce,
 		   struct blob *evidence);
 
+/*
+ * instance_execute_once: the same for a client whose connection outlives this process: the answer
+ * is kept until instance_deliver says that it is on its way. instance_owed: the answer that a
+ * killed process did not get to send; its length, 0 if there is none.
+ */
+void instance_execute_once(struct instance *instance, unsigned locality, const uint8_t *cmd,
+			   size_t len, uint8_t *response, size_t *response_len);
+void instance_deliver(struct instance *instance);
+size_t instance_owed(const struct instance *instance, uint8_t response[TPM_BUFFER_SIZE]);
+
+/* instance_resumed: whether it goes on where a killed vtpmd was. */
+bool instance_resumed(const struct instance *instance);
+
 /* The operator's requests. */
 TPM_RESULT instance_set_presence(struct instance *instance, bool on);
 /* instance_allow_rollback: instance_set_state may once set what it would refuse. */

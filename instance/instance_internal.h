@@ -23,6 +23,13 @@ enum power {
 	POWER_SUSPENDED,
 };
 
+/* The last answer to somebody who numbers commands, or whose commands are numbered. */
+struct answer {
+	uint64_t number; /* 0: there is none */
+	uint8_t response[TPM_BUFFER_SIZE];
+	size_t len;
+};
+
 struct instance {
 	struct instance_config config;
 	struct platform *platform;
@@ -32,13 +39,13 @@ struct instance {
 	enum power power;
 	unsigned pushed; /* kinds of state set since the TPM is off, as bits; PUSH_REFUSED */
 	struct lineage lineage;
-	bool rollback;       /* older state, or another TPM's, may be set once */
-	bool save_failed;    /* the last save did */
-	struct blob durable; /* the image that was saved last */
-	struct blob stored;  /* volatile state for the next power on */
-	uint64_t sequence;   /* of the last numbered command */
-	uint8_t answer[TPM_BUFFER_SIZE];
-	size_t answer_len;
+	bool rollback;         /* older state, or another TPM's, may be set once */
+	bool save_failed;      /* the last save did */
+	struct blob durable;   /* the image that was saved last */
+	struct blob stored;    /* volatile state for the next power on */
+	bool resumed;          /* it goes on where a killed vtpmd was */
+	struct answer manager; /* to the last numbered command */
+	struct answer qemu;
 };
 
 /*
@@ -46,6 +53,12 @@ struct instance {
  * TPM is as it was saved last.
  */
 TPM_RESULT instance_keep(struct instance *instance, unsigned changes);
+
+/*
+ * instance_record: writes the journal, with the image that is about to be saved, if there is one.
+ * 0, or a negative errno after having logged it.
+ */
+int instance_record(const struct instance *instance, const struct blob *image);
 
 /* instance_save: saves an image; 0, or a negative errno after having logged it. */
 int instance_save(struct instance *instance, const struct blob *image);

@@ -1,6 +1,7 @@
 #include "instance/journal.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -11,14 +12,18 @@
 
 enum {
 	SLOTS = 2,
-	SLOT_SIZE = 2 * 1024 * 1024, /* pages that are never written take no memory */
-	SLOT_HEAD = 8 + 8 + 8,       /* checksum, generation, size of the body */
+	SLOT_SIZE = 2 * 1024 * 1024,     /* pages that are never written take no memory */
+	SLOT_HEAD = 8 + 8 + 8,           /* checksum, generation, size of the body */
+	SIZE = SLOTS * SLOT_SIZE + 4096, /* behind the slots, what is noted without a record */
+	PRESENCE = 1,
+	OFF = 2,
 };
 
-static const uint64_t journal_magic = 0x7654504a00000001; /* "vTPJ", version 1 */
+static const uint64_t journal_magic = 0x7654504a00000002; /* "vTPJ", version 2 */
 
 struct journal {
 	uint8_t *slots;
+	_Atomic uint64_t *delivered;
 	uint64_t generation; /* of the newest record */
 };
 
@@ -55,13 +60,12 @@ journal_open(int fd, struct journal **journal)
 {
 	struct stat st;
 
-	if (fstat(fd, &st) < 0 ||
-	    (st.st_size < SLOTS * SLOT_SIZE && ftruncate(fd, SLOTS * SLOT_SIZE) < 0))
+	if (fstat(fd, &st) < 0 || (st.st_size < SIZE && ftruncate(fd, SIZE) < 0))
 		return -errno;
 	struct journal *j = calloc(1, sizeof(*j));
 	if (!j)
 		return -ENOMEM;
-	void *map = mmap(NULL, SLOTS * SLOT_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	void *map = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (map == MAP_FAILED) {
 		int error = errno;
 
@@ -69,6 +73,7 @@ journal_open(int fd, struct journal **journal)
 		return -error;
 	}
 	j->slots = map;
+	j->delivered = (_Atomic uint64_t *)(void *)(j->slots + SLOTS * SLOT_SIZE);
 	*journal = j;
 	return 0;
 }
@@ -78,7 +83,7 @@ journal_close(struct journal *journal)
 {
 	if (!journal)
 		return;
-	munmap(journal->slots, SLOTS * SLOT_SIZE);
+	munmap(journal->slots, SIZE);
 	free(journal);
 }
 
@@ -126,10 +131,14 @@ journal_read(struct journal *journal, struct journal_record *record)
 	struct reader r = reader_of(newest + 16, 8);
 	r = reader_of(newest + SLOT_HEAD, reader_u64(&r));
 	record->sequence = reader_u64(&r);
-	record->presence = reader_u8(&r);
+	uint8_t flags = reader_u8(&r);
+	record->presence = flags & PRESENCE;
+	record->off = flags & OFF;
 	read_part(&r, &record->response, &record->response_len);
 	read_part(&r, &record->volatile_state, &record->volatile_len);
 	read_part(&r, &record->nvm, &record->nvm_len);
+	record->qemu_number = reader_u64(&r);
+	read_part(&r, &record->qemu_response, &record->qemu_response_len);
 	return reader_done(&r);
 }
 
@@ -143,10 +152,12 @@ journal_write(struct journal *journal, const struct journal_record *record)
 	writer_u64(&w, journal->generation + 1);
 	writer_u64(&w, 0);
 	writer_u64(&w, record->sequence);
-	writer_u8(&w, record->presence);
+	writer_u8(&w, (record->presence ? PRESENCE : 0) | (record->off ? OFF : 0));
 	writer_sized(&w, record->response, record->response_len);
 	writer_sized(&w, record->volatile_state, record->volatile_len);
 	writer_sized(&w, record->nvm, record->nvm_len);
+	writer_u64(&w, record->qemu_number);
+	writer_sized(&w, record->qemu_response, record->qemu_response_len);
 	if (w.failed) {
 		journal_clear(journal);
 		return -EMSGSIZE;
@@ -157,6 +168,18 @@ journal_write(struct journal *journal, const struct journal_record *record)
 	writer_u64(&head, checksum(slot + 8, w.len - 8)); /* ... to here */
 	journal->generation++;
 	return 0;
+}
+
+void
+journal_deliver(struct journal *journal, uint64_t number)
+{
+	atomic_store(journal->delivered, number);
+}
+
+uint64_t
+journal_delivered(const struct journal *journal)
+{
+	return atomic_load(journal->delivered);
 }
 
 void

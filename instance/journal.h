@@ -17,12 +17,16 @@ struct journal;
 struct journal_record {
 	uint64_t sequence;       /* of the last VTPM_ORD_EXECUTE that was answered, 0 if none */
 	bool presence;           /* the physical presence pin */
+	bool off;                /* the TPM is switched off */
 	const uint8_t *response; /* what it was answered */
 	size_t response_len;
 	const uint8_t *volatile_state;
 	size_t volatile_len;
 	const uint8_t *nvm; /* an image that may not have been saved; len 0 if there is none */
 	size_t nvm_len;
+	uint64_t qemu_number; /* how many commands QEMU has sent; the answer to the last one */
+	const uint8_t *qemu_response;
+	size_t qemu_response_len;
 };
 
 /*
@@ -37,6 +41,13 @@ bool journal_read(struct journal *journal, struct journal_record *record);
 
 /* journal_write: 0, or -EMSGSIZE for a record that does not fit; then there is none any more. */
 int journal_write(struct journal *journal, const struct journal_record *record);
+
+/*
+ * journal_deliver: notes that QEMU gets the answer of this number now. journal_delivered: the
+ * number of the last one that it got, or was just about to get.
+ */
+void journal_deliver(struct journal *journal, uint64_t number);
+uint64_t journal_delivered(const struct journal *journal);
 
 /* journal_clear: forgets all records. */
 void journal_clear(struct journal *journal);

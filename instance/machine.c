@@ -51,6 +51,7 @@ instance_power_off(struct instance *instance)
 		return TPM_FAIL;
 	instance->power = POWER_OFF;
 	instance->pushed = 0;
+	instance_record(instance, NULL);
 	return TPM_SUCCESS;
 }
 

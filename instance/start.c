@@ -135,6 +135,17 @@ take_over(struct instance *instance, const uint8_t *data, size_t len)
 	return result == TPM_BAD_VERSION ? -EPROTONOSUPPORT : -EBADMSG;
 }
 
+static bool
+take_answer(struct answer *answer, uint64_t number, const uint8_t *response, size_t len)
+{
+	if (len > sizeof(answer->response))
+		return false;
+	answer->number = number;
+	memcpy(answer->response, response, len);
+	answer->len = len;
+	return true;
+}
+
 /*
  * Goes on where the vtpmd before was killed. *resumed tells whether that was possible; if not, the
  * permanent state is there all the same.
@@ -162,17 +173,18 @@ resume(struct instance *instance, const struct journal_record *record, const str
 	tpm_init(instance->tpm);
 	TPM_RESULT result = tpm_set_state(instance->tpm, TPM_STATE_VOLATILE, record->volatile_state,
 					  record->volatile_len);
-	*resumed = result == TPM_SUCCESS && record->response_len <= sizeof(instance->answer);
+	*resumed = result == TPM_SUCCESS &&
+		   take_answer(&instance->manager, record->sequence, record->response,
+			       record->response_len) &&
+		   take_answer(&instance->qemu, record->qemu_number, record->qemu_response,
+			       record->qemu_response_len);
 	if (!*resumed) {
 		log_warning("the journal cannot be used (TPM error 0x%x): the TPM is reset",
 			    result);
 		return 0;
 	}
-	instance->power = POWER_ON;
+	instance->power = record->off ? POWER_OFF : POWER_ON;
 	instance->platform->presence = record->presence;
-	instance->sequence = record->sequence;
-	instance->answer_len = record->response_len;
-	memcpy(instance->answer, record->response, record->response_len);
 	log_info("the TPM goes on where the process before it was killed");
 	return 0;
 }
@@ -201,8 +213,11 @@ bring_to_life(struct instance *instance)
 	blob_clear(&loaded);
 	if (rc == 0 && known && !resumed)
 		rc = certify(instance);
+	if (rc == 0 && !resumed && instance->journal)
+		journal_deliver(instance->journal, 0);
 	if (rc == 0 && !resumed)
 		rc = first_power_on(instance);
+	instance->resumed = resumed;
 	return rc;
 }
 
@@ -237,6 +252,7 @@ instance_close(struct instance *instance)
 	tpm_free(instance->tpm);
 	blob_clear(&instance->durable);
 	blob_clear(&instance->stored);
-	explicit_bzero(instance->answer, sizeof(instance->answer));
+	explicit_bzero(&instance->manager, sizeof(instance->manager));
+	explicit_bzero(&instance->qemu, sizeof(instance->qemu));
 	free(instance);
 }

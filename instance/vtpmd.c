@@ -138,6 +138,8 @@ open_hvm_channels(struct vtpmd *vtpmd, const char *run_dir)
 {
 	uint32_t id = vtpmd->options->instance.id;
 	struct channel_ctrl_config config = { .end_with_qemu = listen_fd(VTPM_FDNAME_CTRL) >= 0,
+					      .held = { .in = listen_fd(VTPM_FDNAME_HELD_IN),
+							.out = listen_fd(VTPM_FDNAME_HELD_OUT) },
 					      .ended = end,
 					      .ctx = vtpmd };
 

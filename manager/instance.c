@@ -123,6 +123,7 @@ rest(struct instance *instance)
 	if (instance->journal >= 0)
 		close(instance->journal);
 	instance->journal = -1;
+	held_close(instance);
 	instance->opened = 0;
 	instance->state = INFO_CLOSED;
 	store_find(instance->table->manager->store, entry.id, &entry);
@@ -187,8 +188,9 @@ static void
 exited(void *ctx, int status)
 {
 	struct instance *instance = ctx;
-	/* How one that was taken over ended is not known. */
-	bool clean = status == -1 || (WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	/* How one that was taken over ended is not known, but it would not leave its client. */
+	bool clean =
+	    status == -1 ? !held_any(instance) : WIFEXITED(status) && WEXITSTATUS(status) == 0;
 	char how[64];
 
 	event_del(instance->timer);
@@ -235,8 +237,10 @@ launch(struct instance *instance)
 			  info_domain_name(instance->entry.domain_type), id },
 		.fds = { { -1, VTPM_FDNAME_JOURNAL },
 			 { instance->sockets[SOCKET_IOEMU], VTPM_FDNAME_IOEMU },
-			 { instance->sockets[SOCKET_CTRL], VTPM_FDNAME_CTRL } },
-		.fd_count = instance->sockets[SOCKET_CTRL] >= 0 ? 3 : 1,
+			 { instance->sockets[SOCKET_CTRL], VTPM_FDNAME_CTRL },
+			 { -1, VTPM_FDNAME_HELD_IN },
+			 { -1, VTPM_FDNAME_HELD_OUT } },
+		.fd_count = instance->sockets[SOCKET_CTRL] >= 0 ? 5 : 1,
 	};
 
 	snprintf(id, sizeof(id), "%u", instance->entry.id);
@@ -247,10 +251,14 @@ launch(struct instance *instance)
 	instance->frozen = false;
 	int rc = open_journal(instance);
 	if (rc == 0)
+		rc = held_open(instance);
+	if (rc == 0)
 		rc = pipes_open(instance);
 	if (rc < 0)
 		return rc;
 	plan.fds[0].fd = instance->journal;
+	plan.fds[3].fd = instance->held[HELD_IN];
+	plan.fds[4].fd = instance->held[HELD_OUT];
 	rc = process_start(&instance->process, &plan, instance->table->base, exited, instance);
 	if (rc < 0) {
 		log_error("instance %u: cannot start %s: %s; see --vtpmd", instance->entry.id,

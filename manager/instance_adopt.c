@@ -110,6 +110,9 @@ take_sockets(struct instance *instance)
 		if (fd >= 0)
 			sockets_take(instance, (enum instance_socket)i, fd);
 	}
+	for (int i = 0; i < HELD_COUNT; i++)
+		instance->held[i] =
+		    pidfd_getfd(instance->process.pidfd, FIRST_FD + 1 + SOCKET_COUNT + i, 0);
 }
 
 static void

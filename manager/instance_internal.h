@@ -33,6 +33,13 @@ enum instance_socket {
 	SOCKET_COUNT,
 };
 
+/* The two ends of VTPM_FDNAME_HELD_*. */
+enum instance_held {
+	HELD_IN,
+	HELD_OUT,
+	HELD_COUNT,
+};
+
 struct instance_table {
 	struct manager *manager;
 	struct event_base *base;
@@ -75,6 +82,7 @@ struct instance {
 
 	/* instance_socket.c: HVM only; -1 if there is none */
 	int sockets[SOCKET_COUNT];
+	int held[HELD_COUNT]; /* hold vtpmd's client while there is no vtpmd */
 	struct event *connected[SOCKET_COUNT];
 
 	/* instance_queue.c */
@@ -150,6 +158,12 @@ void chip_quote(struct instance *instance, struct reader params);
 /* sockets_listen: makes the sockets of an HVM instance; 0 or a negative errno, logged. */
 int sockets_listen(struct instance *instance);
 void sockets_close(struct instance *instance);
+/* held_open: makes the pair in which its vtpmd holds a client, or leaves it; 0 or -errno, logged.
+ */
+int held_open(struct instance *instance);
+void held_close(struct instance *instance);
+/* held_any: whether a client is held. */
+bool held_any(const struct instance *instance);
 void sockets_unlink(const struct instance *instance);
 /* sockets_take: takes over fd, that listening socket of a running instance. */
 void sockets_take(struct instance *instance, enum instance_socket which, int fd);

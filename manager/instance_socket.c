@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <vtpm/addr.h>
@@ -100,6 +102,38 @@ sockets_close(struct instance *instance)
 			close(instance->sockets[i]);
 		instance->connected[i] = NULL;
 		instance->sockets[i] = -1;
+	}
+}
+
+int
+held_open(struct instance *instance)
+{
+	if (instance->entry.domain_type != VTPM_DOMAIN_HVM || instance->held[HELD_IN] >= 0)
+		return 0;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, instance->held) == 0)
+		return 0;
+	int rc = -errno;
+	instance->held[HELD_IN] = instance->held[HELD_OUT] = -1;
+	log_error("instance %u: cannot hold its client: %s", instance->entry.id, strerror(-rc));
+	return rc;
+}
+
+bool
+held_any(const struct instance *instance)
+{
+	int waiting = 0;
+
+	return instance->held[HELD_OUT] >= 0 &&
+	       ioctl(instance->held[HELD_OUT], FIONREAD, &waiting) == 0 && waiting > 0;
+}
+
+void
+held_close(struct instance *instance)
+{
+	for (int i = 0; i < HELD_COUNT; i++) {
+		if (instance->held[i] >= 0)
+			close(instance->held[i]);
+		instance->held[i] = -1;
 	}
 }
 

@@ -90,6 +90,7 @@ instance_add(struct instance_table *table, const struct store_instance *entry)
 	instance->table = table;
 	instance->journal = -1;
 	instance->sockets[SOCKET_IOEMU] = instance->sockets[SOCKET_CTRL] = -1;
+	instance->held[HELD_IN] = instance->held[HELD_OUT] = -1;
 	instance->startup = VTPM_STARTUP_CLEAR;
 	instance->timer = evtimer_new(table->base, instance_due, instance);
 	queue_init(instance);
@@ -130,6 +131,7 @@ instance_free(struct instance *instance)
 	instance_wake(instance, false);
 	pipes_close(instance);
 	sockets_close(instance);
+	held_close(instance);
 	process_leave(&instance->process);
 	record_unref(instance->record);
 	if (instance->journal >= 0)

@@ -13,7 +13,7 @@
 #include <vtpm/info.h>
 
 enum {
-	PROCESS_FDS_MAX = 4,
+	PROCESS_FDS_MAX = 5,
 	PROCESS_ARGS_MAX = 16,
 };
 

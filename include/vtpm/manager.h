@@ -200,5 +200,8 @@ enum {
 #define VTPM_FDNAME_IOEMU   "ioemu"
 #define VTPM_FDNAME_CTRL    "ctrl"
 #define VTPM_FDNAME_JOURNAL "journal"
+/* A pair of connected sockets, SOCK_SEQPACKET, in which an HVM instance holds its client. */
+#define VTPM_FDNAME_HELD_IN  "held-in"
+#define VTPM_FDNAME_HELD_OUT "held-out"
 
 #endif

@@ -1,15 +1,16 @@
 """kill -9 under load: every command is answered exactly once, and the guest notices nothing."""
 import os
 import signal
+import struct
 import threading
 from pathlib import Path
 
 import pytest
 
-from contract import spec
+from contract import manager, spec
 from host import until
-from tpm12 import SIGNING_KEY, WELL_KNOWN, Tpm, sha1
-from transport import FifoBackend
+from tpm12 import SIGNING_KEY, WELL_KNOWN, Tpm, TpmError, sha1
+from transport import FifoBackend, Qemu
 
 GUEST = "6d7a1a1e-2f5a-4f0a-9d0e-0b6c8f1d2e3f"
 OWNER = sha1(b"owner")
@@ -109,3 +110,74 @@ def test_sessions_and_loaded_keys_live_on(managed, kill):
     tpm.command(spec.TPM_ORD_OwnerReadPubek, sessions=[session])
     digest = sha1(b"message")
     key.verify(tpm.sign(handle, OWNER, digest), digest)
+
+
+# An HVM guest, whose QEMU is connected to vtpmd itself
+
+@pytest.fixture
+def hvm(host):
+    """The same for an HVM guest's QEMU; .qemu is the QEMU."""
+    host.manager()
+    host.vtpmctl("define", GUEST, "--id", 5, "--type", "hvm")
+    host.qemu = host.closes(Qemu(host.run_dir / (manager.VTPM_PATH_CTRL % 5)))
+    assert host.qemu.init() == 0
+    host.tpm = Tpm(host.qemu)
+    host.tpm.startup()
+    return host
+
+
+def kill_hvm_vtpmd(host):
+    pid, = until(lambda: pids(host, "hvm", "5"), "vtpmd runs")
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: pid not in pids(host, "hvm", "5"), "vtpmd is gone")
+
+
+def test_qemu_notices_no_kill(hvm):
+    load = Load(hvm.tpm)
+    load.start()
+    try:
+        for round_number in range(7):
+            load.advance(3 + round_number)
+            kill_hvm_vtpmd(hvm)
+        load.advance(10)
+    finally:
+        load.finish()
+    assert hvm.tpm.pcr_read(load.pcr) == load.value
+
+
+def test_what_qemu_has_set_outlives_a_kill(hvm):
+    assert hvm.qemu.set_locality(2) == 0
+    value = hvm.tpm.extend(21, sha1(b"a"))
+    kill_hvm_vtpmd(hvm)
+    assert hvm.tpm.extend(21, sha1(b"b")) == sha1(value, sha1(b"b"))  # at locality 2 only
+    assert hvm.qemu.request(hvm.qemu.STOP)[0] == 0
+    assert hvm.qemu.request(hvm.qemu.SET_BUFFERSIZE, (3500).to_bytes(4, "big"), 16)[0] == 0
+    kill_hvm_vtpmd(hvm)
+    with pytest.raises(TpmError, match="TPM_FAIL"):
+        hvm.tpm.pcr_read(0)
+    size = hvm.qemu.request(hvm.qemu.SET_BUFFERSIZE, bytes(4), 16)[1]
+    assert int.from_bytes(size[:4], "big") == 3500
+    assert hvm.qemu.init() == 0
+    hvm.tpm.startup()
+    kill_hvm_vtpmd(hvm)
+    assert hvm.qemu.established() is False
+    kill_hvm_vtpmd(hvm)
+    assert hvm.qemu.request(hvm.qemu.SHUTDOWN)[0] == 0
+    until(lambda: "listening" in hvm.vtpmctl("show", 5).stdout, "the instance waits for the next")
+
+
+def test_qemu_that_dies_while_there_is_no_vtpmd_ends_the_instance(hvm):
+    pid, = pids(hvm, "hvm", "5")
+    os.kill(pid, signal.SIGSTOP)
+    hvm.qemu.data.send(struct.pack(">HIII", 0xC1, 14, spec.TPM_ORD_PcrRead, 0))
+    hvm.qemu.close()
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: "listening" in hvm.vtpmctl("show", 5).stdout, "the instance waits for the next")
+
+
+def test_qemu_survives_the_kill_of_a_vtpmd_that_an_earlier_manager_started(hvm):
+    value = hvm.tpm.extend(1, sha1(b"a"))
+    next(p for p in hvm.processes if p.name == "vtpm_managerd").kill9()
+    hvm.manager()
+    kill_hvm_vtpmd(hvm)
+    assert hvm.tpm.pcr_read(1) == value

@@ -48,6 +48,10 @@ write_record(uint64_t sequence, const char *response)
 		.volatile_len = 8,
 		.nvm = (const uint8_t *)"nvm",
 		.nvm_len = 3,
+		.off = sequence % 3 == 0,
+		.qemu_number = 2 * sequence,
+		.qemu_response = (const uint8_t *)"qemu",
+		.qemu_response_len = 4,
 	};
 
 	return journal_write(journal, &record);
@@ -158,10 +162,27 @@ START_TEST(what_is_no_memory_is_refused)
 }
 END_TEST
 
+START_TEST(what_qemu_was_answered_is_kept)
+{
+	ck_assert_int_eq(write_record(3, "first"), 0);
+	ck_assert(read_again());
+	ck_assert(found.off);
+	ck_assert_uint_eq(found.qemu_number, 6);
+	ck_assert_uint_eq(found.qemu_response_len, 4);
+	ck_assert_mem_eq(found.qemu_response, "qemu", 4);
+	ck_assert_uint_eq(journal_delivered(journal), 0);
+	journal_deliver(journal, 6);
+	ck_assert(read_again());
+	ck_assert_uint_eq(journal_delivered(journal), 6);
+	ck_assert(found.off);
+}
+END_TEST
+
 int
 main(void)
 {
 	const TTest *const tests[] = {
+		what_qemu_was_answered_is_kept,
 		new_memory_holds_no_record,
 		the_newest_record_is_found,
 		a_record_that_was_cut_leaves_the_one_before,
