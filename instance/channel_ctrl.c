@@ -17,6 +17,35 @@ enum {
 	LOW_PRIORITY = 2,            /* after everything else of the loop */
 };
 
+/*
+ * Between two commands, QEMU's connections are held. In the middle of one they are not: what a
+ * killed process had done of it would not be known, so QEMU is to see that kill.
+ */
+static void
+hold(struct channel_ctrl *ctrl)
+{
+	if (!ctrl->data || ctrl->shutdown || ctrl->is_held)
+		return;
+	ctrl->is_held = true;
+	held_put(&ctrl->config.held, &(struct held_client) { .control = conn_fd(ctrl->conn),
+							     .data = client_fd(ctrl->data),
+							     .locality = ctrl->locality,
+							     .buffer_size = ctrl->buffer_size });
+}
+
+void
+ctrl_drop_held(struct channel_ctrl *ctrl)
+{
+	ctrl->is_held = false;
+	held_drop(&ctrl->config.held);
+}
+
+static void
+ctrl_readable(void *ctx)
+{
+	ctrl_drop_held(ctx);
+}
+
 /* One write for all of it: some clients read a response with one read. */
 static void
 respond(struct channel_ctrl *ctrl, TPM_RESULT result, const struct ctrl_reply *reply)
@@ -36,6 +65,9 @@ respond(struct channel_ctrl *ctrl, TPM_RESULT result, const struct ctrl_reply *r
 		writer_bytes(&w, reply->buf, reply->fields.len);
 		writer_bytes(&w, reply->body.data, reply->body.len);
 	}
+	/* Who has the answer may rely on it; but a long one may take its time to leave. */
+	if (ctrl->is_last && reply->body.len == 0)
+		hold(ctrl);
 	conn_send(ctrl->conn, buf, w.len);
 	explicit_bzero(buf, size);
 	free(buf);
@@ -111,23 +143,12 @@ next_command(struct channel_ctrl *ctrl, struct evbuffer *in)
 	if (here < size)
 		return false;
 	args = evbuffer_pullup(in, (ssize_t)size) + NUMBER_SIZE;
+	ctrl->is_last = here <= size + command->padding;
 	run(ctrl, command, args, size - NUMBER_SIZE);
 	evbuffer_drain(in, size);
 	size_t rest = evbuffer_get_length(in);
 	evbuffer_drain(in, rest < command->padding ? rest : command->padding);
 	return true;
-}
-
-/*
- * Between two commands, QEMU's connections are held. In the middle of one they are not: what a
- * killed process had done of it would not be known, so QEMU is to see that kill.
- */
-static void
-ctrl_readable(void *ctx)
-{
-	struct channel_ctrl *ctrl = ctx;
-
-	held_drop(&ctrl->config.held);
 }
 
 static bool
@@ -136,12 +157,8 @@ ctrl_input(void *ctx, struct evbuffer *in)
 	struct channel_ctrl *ctrl = ctx;
 
 	bool more = next_command(ctrl, in);
-	if (ctrl->data && !ctrl->shutdown && !more && evbuffer_get_length(in) == 0)
-		held_put(&ctrl->config.held,
-			 &(struct held_client) { .control = conn_fd(ctrl->conn),
-						 .data = client_fd(ctrl->data),
-						 .locality = ctrl->locality,
-						 .buffer_size = ctrl->buffer_size });
+	if (!more && evbuffer_get_length(in) == 0)
+		hold(ctrl);
 	return more;
 }
 
@@ -172,7 +189,7 @@ ctrl_closed(void *ctx, int error)
 		instance_power_off(ctrl->instance);
 		ended = ctrl->config.end_with_qemu;
 	}
-	held_drop(&ctrl->config.held);
+	ctrl_drop_held(ctrl);
 	client_free(ctrl->data);
 	ctrl->data = NULL;
 	blob_clear(&ctrl->snapshot);
@@ -210,6 +227,7 @@ take_over(struct channel_ctrl *ctrl)
 		close(client.data);
 		return rc;
 	}
+	ctrl->is_held = true;
 	ctrl->locality = client.locality;
 	ctrl->buffer_size = client.buffer_size;
 	return ctrl_serve_data(ctrl, client.data);

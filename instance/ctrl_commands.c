@@ -170,7 +170,7 @@ data_closed(void *ctx, struct client *client)
 {
 	struct channel_ctrl *ctrl = ctx;
 
-	held_drop(&ctrl->config.held);
+	ctrl_drop_held(ctrl);
 	client_free(client);
 	ctrl->data = NULL;
 }

@@ -28,6 +28,8 @@ struct channel_ctrl {
 	struct client *data; /* its data channel, or NULL */
 	bool had_data;       /* the client is a QEMU: it passed a data channel */
 	bool shutdown;       /* SHUTDOWN came */
+	bool is_held;        /* the connections are held */
+	bool is_last;        /* no other command came behind the one that is carried out */
 	unsigned locality;
 	uint32_t buffer_size;   /* of the TIS, as the client set it */
 	struct blob snapshot;   /* the state that is being read in pieces ... */
@@ -58,6 +60,9 @@ struct ctrl_command {
 
 /* ctrl_serve_data: takes fd for the data channel, in place of another. 0 or -ENOMEM. */
 int ctrl_serve_data(struct channel_ctrl *ctrl, int fd);
+
+/* ctrl_drop_held: the connections are held no more. */
+void ctrl_drop_held(struct channel_ctrl *ctrl);
 
 /* ctrl_command: the command of this number, NULL if there is none. */
 const struct ctrl_command *ctrl_command(uint32_t number);
