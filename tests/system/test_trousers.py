@@ -3,7 +3,7 @@ import pytest
 
 from tpm12 import Tpm, sha1
 from transport import Raw
-from trousers import Trousers
+from trousers import Trousers, minimal_der
 
 TPM_PORT = 6545
 NV = ("-i", "0x1001", "-s", "16")
@@ -114,12 +114,6 @@ def test_owner_password_changes(owned):
 def test_srk_password_changes(owned):
     owned.run("tpm_changeownerauth", "-s", "-z", typed="srk\nsrk\n")
     assert "Authentication failed" in owned.run("tpm_sealdata", "-z", stdin=b"x", fails=True)
-
-
-def minimal_der(key):
-    """TrouSerS writes the length in a key file as 02 04 0000011C, which OpenSSL 3 does not read."""
-    body = key[4:].replace(bytes.fromhex("02040000011c"), bytes.fromhex("0202011c"), 1)
-    return key[:2] + len(body).to_bytes(2, "big") + body
 
 
 def test_quote_tools_attest_the_pcrs(owned, host):

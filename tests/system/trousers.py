@@ -9,6 +9,12 @@ from host import TIMEOUT, accepts, until
 PORT = 30003  # tcsd's own; in a Network of its own it is free
 
 
+def minimal_der(key):
+    """TrouSerS writes the length in a key file as 02 04 0000011C, which OpenSSL 3 does not read."""
+    body = key[4:].replace(bytes.fromhex("02040000011c"), bytes.fromhex("0202011c"), 1)
+    return key[:2] + len(body).to_bytes(2, "big") + body
+
+
 class Trousers:
     """tcsd for the TPM at tcp:127.0.0.1:tpm_port in a network of its own."""
 

@@ -1,55 +1,80 @@
-"""One machine for all tests of one kind of physical TPM; guests of a test go with it."""
-import subprocess
+"""Two machines for all tests, joined by a cable, and guests that tests share: each boot takes its
+time under emulation."""
+import contextlib
 
 import pytest
 
-from xenlab import LAB, Dom0
+import xenlab
+
+*UUIDS, UUID_TPM2 = [f"0a3c9dbe-5c0f-4d5d-9f28-{n:012}" for n in range(1, 7)]
+# What the shared guests have from their boot on
+PV, PVH, OTHER, *SPARE = UUIDS
 
 
-UUIDS = [f"0a3c9dbe-5c0f-4d5d-9f28-{n:012}" for n in range(1, 6)]
-
-
-@pytest.fixture(scope="session")
-def lab():
-    subprocess.run([LAB, "build"], check=True, timeout=1200)
-
-
-def _machine(tpm):
-    dom0 = Dom0(tpm)
+@contextlib.contextmanager
+def machine(*what, uuids):
+    dom0 = xenlab.Dom0(*what)
     try:
-        dom0.up(UUIDS)
+        dom0.up(uuids)
         yield dom0
     finally:
         dom0.down()
 
 
 @pytest.fixture(scope="session")
-def dom0(lab):
-    """A host with a physical TPM 1.2."""
-    yield from _machine("1.2")
+def cable(tmp_path_factory):
+    """Joins the two hosts."""
+    xenlab.build()
+    return tmp_path_factory.mktemp("cable") / "socket"
 
 
 @pytest.fixture(scope="session")
-def dom0_tpm2(lab):
-    """A host with a physical TPM 2.0."""
-    yield from _machine("2")
+def dom0(cable):
+    """A host with a physical TPM 1.2."""
+    with machine("1.2", f"listen:{cable}", "10.9.0.1", uuids=UUIDS) as dom0:
+        yield dom0
+
+
+@pytest.fixture(scope="session")
+def dom0_tpm2(dom0, cable):
+    """A host with a physical TPM 2.0. Its tests come last: two machines slow each other down."""
+    with machine("2", f"connect:{cable}", "10.9.0.2", uuids=[UUID_TPM2]) as dom0_tpm2:
+        yield dom0_tpm2
 
 
 @pytest.fixture
-def uuids():
-    """The TPMs that a host has."""
-    return UUIDS
+def uuid_tpm2():
+    """A vTPM of the host with the TPM 2.0."""
+    return UUID_TPM2
 
 
 @pytest.fixture
-def guest(dom0, request):
-    """Makes guests of the test's name: guest(), guest("b", kind="pvh")."""
-    made = []
+def spare():
+    """vTPMs that no guest has, yet."""
+    return SPARE
 
-    def make(suffix="", **what):
-        made.append(dom0.guest(request.node.name[5:25] + suffix, **what))
-        return made[-1]
 
-    yield make
-    for one in made:
-        one.discard()
+def shared_guest(name, uuid, **what):
+    """A fixture: a guest that runs when a test begins. Tests leave it to the next one in whatever state
+    of its life, its TPM 0 too; a test that fails leaves it to nobody."""
+    @pytest.fixture(scope="session")
+    def once(dom0):
+        return dom0.guest(name, uuids=[uuid], **what)
+
+    @pytest.fixture
+    def running(request):
+        one, failed = request.getfixturevalue(f"{name}_once"), request.session.testsfailed
+        one.uuid = uuid
+        if not one.is_up:
+            one.discard()
+            one.create()
+        yield one
+        if request.session.testsfailed > failed:
+            one.discard()
+
+    return once, running
+
+
+pv_once, pv = shared_guest("pv", PV)
+pvh_once, pvh = shared_guest("pvh", PVH, kind="pvh")
+other_once, other = shared_guest("other", OTHER)

@@ -1,10 +1,10 @@
 /*
- * frontend.c - a vTPM front-end in user space, as a QEMU in dom0 has one: for load, and to do what
- * no sane driver does.
+ * frontend.c - a vTPM front-end in user space: for load, and to do what no sane driver does.
  *
- * It writes a device of its own into xenstore, back end in dom0 and front-end in dom0, connects,
- * carries out one action and removes the device. Pages come from libxengntshr, or from files where
- * there is no Xen (manager/grants.h).
+ * As a QEMU in dom0 would, it writes a device of its own into xenstore, both ends in dom0,
+ * connects, carries out one action and removes the device. With --guest it runs in a guest and uses
+ * the device that the toolstack gave to that, which no driver may have. Pages come from
+ * libxengntshr, or from files where there is no Xen (manager/grants.h).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -36,6 +36,7 @@ enum {
 
 struct frontend {
 	const char *shm; /* NULL: Xen */
+	bool guest;
 	const char *uuid;
 	unsigned handle;
 	unsigned locality;
@@ -186,18 +187,27 @@ wait_notified(struct frontend *f, int timeout_ms)
 	return true;
 }
 
+/* find_device: the guest's own, in paths that are relative to its domain's. */
 static void
-connect_ring(struct frontend *f)
+find_device(struct frontend *f)
+{
+	char path[128];
+
+	snprintf(f->front, sizeof(f->front), "device/vtpm/%u", f->handle);
+	snprintf(path, sizeof(path), "%s/backend", f->front);
+	char *back = xs_read(f->xs, XBT_NULL, path, NULL);
+	if (!back)
+		fail("no %s: %m", path);
+	snprintf(f->back, sizeof(f->back), "%s", back);
+	free(back);
+	node_put(f, f->front, "state", "1");
+}
+
+static void
+make_device(struct frontend *f)
 {
 	snprintf(f->back, sizeof(f->back), "/local/domain/0/backend/vtpm/0/%u", f->handle);
 	snprintf(f->front, sizeof(f->front), "/local/domain/0/frontend/vtpm/0/%u", f->handle);
-	f->xs = xs_open(0);
-	if (!f->xs)
-		fail("no xenstore: %m");
-	if (f->shm)
-		share_by_files(f);
-	else
-		share_by_xen(f);
 	node_put(f, f->front, "state", "1");
 	node_put(f, f->front, "backend", f->back);
 	node_put(f, f->back, "online", "1");
@@ -205,6 +215,22 @@ connect_ring(struct frontend *f)
 	node_put(f, f->back, "frontend-id", "0");
 	node_put(f, f->back, "uuid", f->uuid);
 	node_put(f, f->back, "frontend", f->front);
+}
+
+static void
+connect_ring(struct frontend *f)
+{
+	f->xs = xs_open(0);
+	if (!f->xs)
+		fail("no xenstore: %m");
+	if (f->shm)
+		share_by_files(f);
+	else
+		share_by_xen(f);
+	if (f->guest)
+		find_device(f);
+	else
+		make_device(f);
 	wait_back_state(f, 2);
 	node_put_number(f, f->front, "ring-ref", f->refs[0]);
 	node_put_number(f, f->front, "event-channel", (unsigned)f->port);
@@ -218,6 +244,10 @@ static void
 disconnect_ring(struct frontend *f)
 {
 	node_put(f, f->front, "state", "6");
+	if (f->guest) {
+		wait_back_state(f, 6);
+		return;
+	}
 	node_put(f, f->back, "online", "0");
 	node_put(f, f->back, "state", "5");
 	wait_back_state(f, 6);
@@ -367,7 +397,9 @@ static const struct action {
 static void
 usage(FILE *to)
 {
-	fputs("usage: frontend [--shm DIR] [--uuid UUID] [--handle N] [--locality N] ACTION\n", to);
+	fputs("usage: frontend [--shm DIR | --guest] [--uuid UUID] [--handle N] [--locality N] "
+	      "ACTION\n",
+	      to);
 	for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
 		fprintf(to, "  %s %s\n", actions[i].name, actions[i].usage);
 }
@@ -377,6 +409,7 @@ main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "shm", required_argument, NULL, 's' },
+		{ "guest", no_argument, NULL, 'g' },
 		{ "uuid", required_argument, NULL, 'u' },
 		{ "handle", required_argument, NULL, 'n' },
 		{ "help", no_argument, NULL, 'h' },
@@ -390,6 +423,9 @@ main(int argc, char **argv)
 		switch (key) {
 		case 's':
 			f.shm = optarg;
+			break;
+		case 'g':
+			f.guest = true;
 			break;
 		case 'u':
 			f.uuid = optarg;

@@ -1,104 +1,101 @@
-"""Programs and guests that die in the middle."""
-import hashlib
-import re
+"""Programs and guests that die in the middle, scripts that hang, and guests that mean harm."""
+import pytest
+
+from xenlab import extend_command, extended
 
 ZERO = "00" * 20
-# Extends PCR 12 so often, and counts what is not answered with success.
-LOAD = ("n=0; bad=0; while [ $n -lt {count} ]; do n=$((n + 1)); case $(extend 12 a) in"
-        " 00c40000001e00000000*) ;; *) bad=$((bad + 1)) ;; esac; done; echo bad=$bad >/tmp/load")
+PCR_READ = "00c10000000e0000001500000001"
 
 
-def expected(count):
-    value = bytes(20)
-    for _ in range(count):
-        value = hashlib.sha1(value + b"\xaa" * 20).digest()
-    return value.hex()
+@pytest.fixture
+def no_zombies(dom0):
+    yield
+    dom0.sh_until("! xl list | grep -q null")
 
 
-def under_load(one, act, count=60):
-    """Every extend of a guest is done once, whatever act does meanwhile."""
-    one.run(f"rm -f /tmp/load; ({LOAD.format(count=count)}) >/dev/null 2>&1 &")
-    act()
-    assert one.run("until [ -e /tmp/load ]; do sleep 1; done; cat /tmp/load",
-                   timeout=280) == "bad=0"
-    assert one.pcr(12) == expected(count)
+class Load:
+    """A guest that extends PCR 12 as fast as it can."""
+
+    def __init__(self, guest):
+        self.guest, self.value = guest, guest.pcr(12)
+        guest.run(f"tpm 0 {extend_command(12, 'aa')} load >/tmp/load 2>&1 &")
+        guest.run("until grep -q begun /tmp/load; do usleep 100000; done")
+
+    def assert_each_was_done_once(self):
+        _, last = self.guest.run("kill $!; wait $!; cat /tmp/load").split("\n")
+        count, response = last.split(" ")
+        assert response[20:] == extended(self.value, "aa", int(count)) == self.guest.pcr(12)
 
 
-def test_killed_instance_is_not_noticed_by_its_guest(dom0, guest, uuids):
-    one = guest(uuids=[uuids[0]]).create()
-
-    def kill():
-        for _ in range(3):
-            dom0.sh("sleep 1; pkill -9 -f 'vtpmd .* clear pvm'")
-
-    under_load(one, kill)
-
-
-def test_killed_manager_is_not_noticed_by_a_guest(dom0, guest, uuids):
-    one = guest(uuids=[uuids[0]]).create()
-
-    def kill():
-        for _ in range(2):
-            dom0.sh("sleep 1")
-            dom0.kill_manager()
-            dom0.start_manager()
-
-    under_load(one, kill)
+def test_killed_instance_is_not_noticed_by_its_guest(dom0, pv):
+    load = Load(pv)
+    instance = dom0.store(f"{pv.back_end()}/instance")
+    for _ in range(3):
+        dom0.sh(f"old=$(pgrep -f 'vtpmd .* {instance}$'); kill -9 $old;"
+                f" until pgrep -f 'vtpmd .* {instance}$' | grep -qvx $old; do sleep 0.2; done")
+    load.assert_each_was_done_once()
 
 
-def test_guest_that_boots_while_no_manager_runs_waits_for_it(dom0, guest, uuids):
-    one = guest(uuids=[uuids[0]])
-    dom0.kill_manager()
-    dom0.sh(f"xl create {one.config} >/tmp/create.log 2>&1 </dev/null &")
-    dom0.sh("sleep 2")
-    dom0.start_manager()
-    dom0.sh(f"wait_console {one.name} GUEST-UP 200")
-    assert one.pcr(1) == ZERO
+def test_killed_manager_is_not_noticed_by_a_guest(dom0, pv):
+    load = Load(pv)
+    for _ in range(2):
+        dom0.kill_manager()
+        dom0.start_manager()
+    load.assert_each_was_done_once()
 
 
-def test_guest_that_dies_in_the_middle_of_a_command_leaves_nothing(dom0, guest, uuids):
-    one = guest(uuids=[uuids[0]]).create()
-    back_end = one.back_end()
-    one.run(f"({LOAD.format(count=1000)}) >/dev/null 2>&1 &")
-    # The guest may be dead before it has told its status.
-    one.run("(sleep 2; echo c >/proc/sysrq-trigger) >/dev/null 2>&1 &", check=False)
-    dom0.wait_gone(back_end, timeout=60)
-    dom0.sh("timeout 60 sh -c 'while xl list | grep -q null; do sleep 1; done'")
-    assert one.name not in dom0.sh("xl list")
-
-
-def test_saved_state_outlives_the_manager(dom0, guest, uuids):
-    one = guest(uuids=[uuids[0]]).create()
-    value = one.extend(10, "b")
-    one.save()
-    dom0.kill_manager()
-    dom0.start_manager()
-    one.restore()
-    assert one.pcr(10) == value
-
-
-def test_guest_is_not_disturbed_by_a_hanging_script(dom0, guest, uuids):
-    dom0.sh("mv /etc/xen/scripts/vtpm /etc/xen/scripts/vtpm.real; cat >/etc/xen/scripts/vtpm"
-            " <<'END'\n#!/bin/sh\n"
-            f"[ \"$VTPM_UUID\" = {uuids[1]} ] && exec sleep 60\n"
-            "exec /etc/xen/scripts/vtpm.real \"$@\"\nEND\nchmod 755 /etc/xen/scripts/vtpm")
+def test_guest_is_not_disturbed_by_a_hanging_script(dom0, pv, other, spare):
+    hanging, good = spare
+    dom0.sh("cd /etc/xen/scripts && mv vtpm vtpm.real && cat >vtpm <<'END' && chmod 755 vtpm\n"
+            f"#!/bin/sh\n[ \"$VTPM_UUID\" != {hanging} ] || exec sleep 1000\n"
+            "exec /etc/xen/scripts/vtpm.real \"$@\"\nEND")
     try:
-        guest("2", uuids=[uuids[1]], arguments="nomods=1").create()
-        one = guest(uuids=[uuids[0]]).create()
-        assert one.pcr(1) == ZERO
+        other.attach(hanging)
+        pv.attach(good)
+        assert pv.pcr(1, handle=1) == ZERO
+        pv.detach(1)
+        other.detach(1)
     finally:
-        dom0.sh("mv /etc/xen/scripts/vtpm.real /etc/xen/scripts/vtpm")
+        dom0.sh("pkill -x sleep; mv /etc/xen/scripts/vtpm.real /etc/xen/scripts/vtpm")
 
 
-def test_hostile_front_end_in_dom0(dom0, guest, uuids):
-    one = guest(uuids=[uuids[0]]).create()
-    value = one.extend(1, "a")
-    send = f"frontend --uuid {uuids[1]}"
-    assert dom0.sh(f"{send} send 00c10000000e0000001500000001").startswith("00c40000001e00000000")
-    assert dom0.sh(f"{send} --locality 4 send 00c10000000e0000001500000001") == \
-        "00c40000000a0000003d"
+def hostile_front_end(run, front_end):
+    """All that a front-end can do to the back-end, run by run()."""
+    assert run(f"{front_end} send {PCR_READ}")[:20] == "00c40000001e00000000"
+    assert run(f"{front_end} --locality 4 send {PCR_READ}") == "00c40000000a0000003d"
     for action in ("flood 20000", "scribble 500"):
-        assert "answered" in dom0.sh(f"{send} {action}")
-    assert re.match(r"50 commands", dom0.sh(f"{send} load 50"))
-    dom0.sh(f"{send} --handle 9 die")
-    assert one.pcr(1) == value
+        assert "answered" in run(f"{front_end} {action}")
+    assert "50 commands" in run(f"{front_end} load 50")
+
+
+def test_hostile_front_end_in_dom0_disturbs_no_guest(dom0, pv, spare):
+    value = pv.extend(1, "aa")
+    hostile_front_end(dom0.sh, f"frontend --uuid {spare[0]}")
+    dom0.sh(f"frontend --uuid {spare[0]} --handle 9 die")
+    dom0.sh("xenstore-rm /local/domain/0/backend/vtpm/0/9")
+    assert pv.pcr(1) == value
+
+
+def test_guest_that_scribbles_over_its_ring_disturbs_no_other(pv, other, no_zombies):
+    value = pv.extend(1, "aa")
+    other.run("unbind 0")
+    front_end = "frontend --guest --handle 0"
+    hostile_front_end(other.run, front_end)
+    other.run(f"{front_end} die")
+    # Whoever comes after it has a ring of its own.
+    other.run("bind 0")
+    other.pcr(1)
+    assert pv.pcr(1) == value
+
+
+@pytest.mark.parametrize("end", ["destroyed", "crashed"])
+def test_guest_that_ends_in_the_middle_of_a_command_leaves_nothing(dom0, other, no_zombies, end):
+    Load(other)
+    back_end = other.back_end()
+    if end == "destroyed":
+        other.destroy()
+    else:
+        other.is_up = False
+        other.start("echo c >/proc/sysrq-trigger")
+    dom0.wait_gone(back_end)
+    dom0.sh_until(f"! xl domid {other.name} 2>/dev/null")

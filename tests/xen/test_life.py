@@ -1,103 +1,83 @@
 """What each step in a domain's life does to its TPM."""
+from xenlab import extended
+
 ZERO = "00" * 20
 
 
-def test_guest_has_a_fresh_tpm_at_each_boot(guest, uuids):
-    one = guest(uuids=[uuids[0]]).create()
-    assert one.pcr(1) == ZERO
-    value = one.extend(1, "a")
-    assert one.pcr(1) == value != ZERO
-    one.destroy()
-    one.create()
-    assert one.pcr(1) == ZERO
+def test_tpms_of_three_guests_are_three(pv, pvh, other):
+    guests = {pv: "aa", pvh: "bb", other: "cc"}
+    values = {one: extended(one.pcr(4), byte) for one, byte in guests.items()}
+    for one, byte in guests.items():
+        one.extend(4, byte)
+    assert {one: one.pcr(4) for one in guests} == values
 
 
-def test_save_and_restore_keep_the_volatile_state(guest, uuids):
-    one = guest(uuids=[uuids[0]]).create()
-    value = one.extend(10, "b")
-    one.save()
-    one.restore()
-    assert one.pcr(10) == value
-    assert one.extend(10, "c") != value
+def test_second_tpm_is_attached_to_a_running_guest_and_detached(dom0, pv, spare):
+    first = pv.pcr(3)
+    pv.attach(spare[0])
+    assert pv.pcr(3, handle=1) == ZERO
+    instance = dom0.store(f"{pv.back_end(1)}/instance")
+    pv.extend(3, "dd", handle=1)
+    pv.detach(1)
+    pv.run("while [ -e /sys/bus/xen/devices/vtpm-1 ]; do usleep 200000; done")
+    pv.attach(spare[0])
+    assert pv.pcr(3, handle=1) == ZERO
+    assert dom0.store(f"{pv.back_end(1)}/instance") == instance
+    assert pv.pcr(3) == first
+    pv.detach(1)
 
 
-def test_boot_after_a_save_is_a_boot(guest, uuids):
-    one = guest(uuids=[uuids[0]]).create()
-    one.extend(10, "b")
-    one.save()
-    one.create()
-    assert one.pcr(10) == ZERO
+def test_driver_that_comes_late_or_again_finds_its_tpm(dom0, pv, spare):
+    value = pv.extend(5, "ee")
+    pv.run("unbind 0; echo 0 >/sys/bus/xen/drivers_autoprobe")
+    pv.attach(spare[0])
+    assert dom0.store(f"{pv.back_end(1)}/state") == "2"
+    pv.run("bind 0; bind 1; echo 1 >/sys/bus/xen/drivers_autoprobe")
+    assert pv.pcr(5) == value
+    assert pv.pcr(5, handle=1) == ZERO
+    pv.detach(1)
 
 
-def test_checkpoint_changes_nothing(guest, uuids):
-    one = guest(uuids=[uuids[0]]).create()
-    value = one.extend(10, "b")
-    one.save("-c")
-    assert one.pcr(10) == value
+def test_tpm_of_a_running_guest_is_refused_to_another(dom0, pv, other):
+    value = pv.pcr(1)
+    other.attach(pv.uuid)
+    why = dom0.store(f"{other.back_end(1)}/hotplug-error")
+    assert pv.uuid in why and f"domain {pv.domid}" in why
+    other.detach(1)
+    assert pv.extend(1, "ff") == extended(value, "ff")
 
 
-def test_tpm_is_attached_to_and_detached_from_a_running_guest(dom0, guest, uuids):
-    uuid = uuids[0]
-    one = guest().create()
-    assert one.run("ls /dev/tpm*", check=False).endswith("No such file or directory")
-    dom0.sh(f"xl vtpm-attach {one.name} backend=0 uuid={uuid}")
-    one.run("until [ -e /dev/tpm0 ]; do sleep 1; done")
-    instance = dom0.store(f"{one.back_end()}/instance")
-    one.extend(3, "d")
-    dom0.sh(f"xl vtpm-detach {one.name} 0")
-    dom0.wait_gone(one.back_end())
-    one.run("while ls /dev/tpm*; do sleep 1; done")
-    dom0.sh(f"xl vtpm-attach {one.name} backend=0 uuid={uuid}")
-    one.run("until ls /dev/tpm*; do sleep 1; done")
-    assert dom0.store(f"{one.back_end()}/instance") == instance
-    assert one.pcr(3) == ZERO
+def test_pause_rename_and_checkpoint_change_nothing(dom0, pv):
+    value = pv.extend(10, "bb")
+    dom0.sh(f"xl pause {pv.name} && xl rename {pv.name} renamed && xl unpause renamed &&"
+            f" xl save -c renamed /tmp/checkpoint && rm /tmp/checkpoint && xl rename renamed {pv.name}")
+    assert pv.pcr(10) == value
 
 
-def test_driver_that_loads_late_finds_its_tpm(dom0, guest, uuids):
-    one = guest(uuids=[uuids[0]], arguments="nomods=1").create()
-    assert dom0.store(f"{one.back_end()}/state") == "2"
-    one.run("load_tpm")
-    assert one.pcr(1) == ZERO
+def test_saved_state_outlives_the_manager(dom0, pv):
+    value = pv.extend(10, "bb")
+    pv.save()
+    dom0.kill_manager()
+    dom0.start_manager()
+    pv.restore()
+    assert pv.pcr(10) == value
+    assert pv.extend(10, "cc") == extended(value, "cc")
 
 
-def test_two_tpms_of_one_guest_are_two(guest, uuids):
-    one = guest(uuids=uuids[:2]).create()
-    one.extend(5, "e")
-    assert one.run("grep -h PCR-05 /sys/class/tpm/tpm*/pcrs | sort | uniq -c | wc -l") == "2"
+def test_boot_after_a_save_is_a_boot(pv):
+    pv.extend(10, "bb")
+    pv.save()
+    pv.create()
+    assert pv.pcr(10) == ZERO
 
 
-def test_tpm_of_a_running_guest_is_refused_to_another(dom0, guest, uuids):
-    uuid = uuids[0]
-    one = guest(uuids=[uuid]).create()
-    two = guest("2", uuids=[uuid]).create()
-    why = dom0.store(f"{two.back_end()}/hotplug-error")
-    assert uuid in why and f"domain {one.domid()}" in why
-    assert one.extend(1, "f") == one.pcr(1)
-
-
-def test_three_guests_have_three_tpms(guest, uuids):
-    guests = [guest(str(i), uuids=[uuids[i]]).create() for i in range(3)]
-    values = [one.extend(4, i) for i, one in enumerate(guests)]
-    assert len(set(values)) == 3
-    assert [one.pcr(4) for one in guests] == values
-
-
-def test_pvh_guest_is_saved_and_restored(guest, uuids):
-    one = guest(uuids=[uuids[0]], kind="pvh").create()
-    assert one.pcr(10) == ZERO
-    value = one.extend(10, "b")
-    one.save()
-    one.restore()
-    assert one.pcr(10) == value
-    one.destroy()
-    one.create()
-    assert one.pcr(10) == ZERO
-
-
-def test_destroyed_guest_leaves_no_zombie(dom0, guest, uuids):
-    one = guest(uuids=[uuids[0]]).create()
-    domid, back_end = one.domid(), one.back_end()
-    one.run("(while pcr 1 >/dev/null; do :; done) >/dev/null 2>&1 &")
-    one.destroy()
+def test_pvh_guest_is_saved_restored_and_booted_anew(dom0, pvh):
+    value = pvh.extend(10, "bb")
+    pvh.save()
+    pvh.restore()
+    assert pvh.pcr(10) == value
+    back_end = pvh.back_end()
+    pvh.destroy()
     dom0.wait_gone(back_end)
-    assert domid not in dom0.sh("xl list | awk '{ print $2 }'").split()
+    pvh.create()
+    assert pvh.pcr(10) == ZERO

@@ -1,6 +1,9 @@
-"""dom0 of the emulated machine (tests/xen/lab), its manager and its guests."""
+"""dom0 of an emulated machine (tests/xen/lab), its manager and its guests."""
+import hashlib
 import os
 import pathlib
+import re
+import secrets
 import shlex
 import shutil
 import subprocess
@@ -10,43 +13,58 @@ import textwrap
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "system"))
 
-from host import Host  # noqa: E402
+from host import Host, until  # noqa: E402
 
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parent.parent
 BUILD = ROOT / "build"
 LAB = HERE / "lab"
-PROGRAMS = ("vtpmd", "vtpm_managerd", "vtpmctl", "frontend")
-KERNEL = "/lab/vmlinux"
+DOM0_PROGRAMS = ("vtpmd", "vtpm_managerd", "vtpmctl", "vtpm_migrator", "vtpm_migratord", "frontend")
+GUEST_PROGRAMS = ("tpm", "frontend")
+
+SUCCESS = "00c4%08x00000000"
+TIMEOUT = 300  # seconds for anything: an emulated machine on a busy host is slow
 
 
 class Failed(AssertionError):
     """A command in dom0 or in a guest ended with another status than 0."""
 
 
-class Dom0:
-    """A booted machine with a manager that knows the TPMs uuids."""
+def build():
+    """Makes the machine's disk, once."""
+    subprocess.run([LAB, "build"], check=True, timeout=1800)
 
-    def __init__(self, tpm):
-        self.tpm = tpm
-        self.run = BUILD / "xen" / f"run-{tpm}"
+
+class Dom0:
+    """A machine with a physical TPM, 1.2 or 2, a manager, and a network card: link is where its cable
+    leads, listen:SOCKET or, up afterwards, connect:SOCKET; address is an IP address of /24."""
+
+    def __init__(self, tpm, link=None, address=None, name=None):
+        self.tpm, self.link, self.address = tpm, link, address
+        self.run = BUILD / "xen" / f"run-{name or tpm}"
         self.share = self.run / "share"
         self.env = os.environ | {"XENLAB_RUN": str(self.run)}
 
-    def up(self, uuids):
+    def up(self, uuids=()):
+        """Boots it, with the manager and with vTPMs for uuids."""
+        self.down()  # what an interrupted run has left
+        cable = ["--link", self.link, "--address", f"{self.address}/24"] if self.link else []
         with tempfile.TemporaryDirectory() as made:
             with Host() as host:
                 chip = self._make_tpms(host, self.tpm, uuids)
                 shutil.copytree(chip, f"{made}/chip")
                 shutil.copytree(host.state_dir, f"{made}/state")
-            subprocess.run([LAB, "up", "--tpm", self.tpm, "--tpm-state", f"{made}/chip"],
-                           env=self.env, check=True, timeout=600)
+            subprocess.run([LAB, "up", "--tpm", self.tpm, "--tpm-state", f"{made}/chip", *cable],
+                           env=self.env, check=True, timeout=2 * TIMEOUT)
             shutil.copytree(f"{made}/state", self.share / "state")
-        for program in PROGRAMS:
+        programs = [name for name in DOM0_PROGRAMS if (BUILD / name).exists()]
+        for program in programs:
             shutil.copy(BUILD / program, self.share)
         shutil.copytree(ROOT / "hotplug", self.share / "hotplug")
+        (self.share / "guest.cpio").write_bytes(self._guest_programs())
         self.sh("mkdir -p /etc/xen/scripts /var/vtpm && cp hotplug/* /etc/xen/scripts &&"
-                f" cp {' '.join(PROGRAMS)} /usr/local/sbin && cp -r state/* /var/vtpm")
+                f" cp {' '.join(programs)} /usr/local/sbin && cp -r state/* /var/vtpm &&"
+                " cat /lab/guest.cpio guest.cpio >/tmp/guest.ramdisk")
         self.start_manager()
 
     @staticmethod
@@ -63,7 +81,21 @@ class Dom0:
         chip.terminate_and_wait()
         return host.path("swtpm.dir")
 
-    def sh(self, command, check=True, timeout=300):
+    @staticmethod
+    def _guest_programs():
+        """An archive for the guests' initramfs."""
+        with tempfile.TemporaryDirectory() as folder:
+            (pathlib.Path(folder) / "bin").mkdir()
+            for name in GUEST_PROGRAMS:
+                shutil.copy(BUILD / name, f"{folder}/bin")
+            files = "\n".join(f"bin/{name}" for name in GUEST_PROGRAMS)
+            return subprocess.run(["cpio", "-o", "-H", "newc", "--quiet"], cwd=folder,
+                                  input=files.encode(), capture_output=True, check=True).stdout
+
+    def down(self):
+        subprocess.run([LAB, "down"], env=self.env, check=True, timeout=TIMEOUT)
+
+    def sh(self, command, check=True, timeout=TIMEOUT):
         """Runs a script in dom0; its output without the white space around it."""
         done = subprocess.run([LAB, "sh"], env=self.env, input=command, text=True, timeout=timeout,
                               capture_output=True, errors="replace")
@@ -71,13 +103,18 @@ class Dom0:
             raise Failed(f"{command}: {done.returncode}\n{done.stdout}{done.stderr}")
         return done.stdout.strip()
 
-    def down(self):
-        subprocess.run([LAB, "down"], env=self.env, check=True, timeout=60)
+    def sh_until(self, condition, timeout=TIMEOUT):
+        """Waits until a command in dom0 succeeds; its output."""
+        return self.sh(f"until {condition}; do sleep 0.2; done", timeout=timeout)
+
+    def type(self, terminal, line):
+        """Types a line at a guest's terminal."""
+        subprocess.run([LAB, "type", terminal, line], env=self.env, check=True, timeout=TIMEOUT)
 
     def start_manager(self, *options):
         """Starts it and waits until it answers."""
         self.sh(f"setsid vtpm_managerd --foreground {' '.join(options)} >>/host/manager.log 2>&1"
-                " </dev/null & until vtpmctl status >/dev/null 2>&1; do sleep 0.5; done")
+                " </dev/null & until vtpmctl status >/dev/null 2>&1; do sleep 0.2; done")
 
     def kill_manager(self):
         self.sh("pkill -9 -x vtpm_managerd")
@@ -85,13 +122,34 @@ class Dom0:
     def log(self):
         return (self.share / "manager.log").read_text(errors="replace")
 
-    def store(self, path, *, timeout=20):
+    def store(self, path):
         """A node of xenstore, waited for until it is there."""
-        return self.sh(f"timeout {timeout} sh -c 'until xenstore-read {path} 2>/dev/null;"
-                       " do sleep 0.3; done'")
+        return self.sh_until(f"xenstore-read {path} 2>/dev/null")
 
-    def wait_gone(self, path, timeout=20):
-        self.sh(f"timeout {timeout} sh -c 'while xenstore-exists {path}; do sleep 0.3; done'")
+    def wait_gone(self, path):
+        self.sh_until(f"! xenstore-exists {path}")
+
+    def receive(self, port, command):
+        """Runs a command with what will come at this TCP port; its errors are in /host/receive.log."""
+        self.sh(f"socat TCP-LISTEN:{port},reuseaddr SYSTEM:{shlex.quote(command)}"
+                " 2>/host/receive.log </dev/null >/dev/null &")
+        self.sh_until(f"ss -Hltn 'sport = {port}' | grep -q .")
+
+    def xl_migrate(self, guest, to, *, port=4444):
+        """Moves a running guest to another machine as `xl migrate` does it over ssh. It must be PVH:
+        this hypervisor cannot move PV guests live, they are saved, sent and restored."""
+        to.receive(port, "xl migrate-receive")
+        self.sh(f"xl migrate -s '' {guest.name} 'socat - TCP:{to.address}:{port}'",
+                timeout=3 * TIMEOUT)
+        guest.dom0 = to
+        guest.look()
+
+    def send(self, path, to, *, port=4445):
+        """Copies a file to another machine's same place, over the cable."""
+        to.sh(f"rm -f {path}")
+        to.receive(port, f"cat >{path}.part && mv {path}.part {path}")
+        self.sh(f"socat -u FILE:{path} TCP:{to.address}:{port}")
+        to.sh_until(f"[ -e {path} ]")
 
     def guest(self, name, **what):
         return Guest(self, name, **what)
@@ -100,67 +158,125 @@ class Dom0:
 class Guest:
     """A PV or PVH guest with a shell on its console."""
 
-    def __init__(self, dom0, name, *, uuids=(), kind="pv", tools=False, arguments=""):
-        self.dom0, self.name = dom0, name
+    def __init__(self, dom0, name, *, uuids=(), kind="pv"):
+        self.dom0, self.name, self.is_up = dom0, name, False
         self.config = f"/tmp/{name}.cfg"
         vtpm = ", ".join(f"'backend=0,uuid={uuid}'" for uuid in uuids)
-        # A restarted guest gets its configuration anew: its memory is not kept.
         config = f"""
             name="{name}"
             type="{kind}"
-            kernel="{KERNEL}"
-            ramdisk="/tmp/{name}.ramdisk"
-            extra="console=hvc0 quiet mitigations=off nokaslr {arguments}"
-            memory={160 if tools else 128}
+            kernel="/lab/vmlinux"
+            ramdisk="/tmp/guest.ramdisk"
+            extra="console=hvc0 quiet mitigations=off nokaslr cryptomgr.notests rodata=off"
+            memory=160
             on_crash="destroy"
             vtpm=[{vtpm}]
         """
-        dom0.sh(f"guest_ramdisk /tmp/{name}.ramdisk {'tools' if tools else ''}\n"
-                f"cat >{self.config} <<'END'\n{textwrap.dedent(config)}END")
+        dom0.sh(f"cat >{self.config} <<'END'\n{textwrap.dedent(config)}END")
+
+    # Its life
 
     def create(self):
         """Boots it and waits for its shell. Returns itself."""
-        self._until_up(f"xl create {self.config}")
+        self.until_booted(lambda: self.dom0.sh(
+            f"rm -f /tmp/{self.name}.save; xl create {self.config}"))
         return self
 
-    def _until_up(self, command):
-        self.dom0.sh(f"from=$(console_size {self.name})\n{command} || exit\n"
-                     f'wait_console {self.name} GUEST-UP 200 "$((from + 1))"')
+    def until_booted(self, boot):
+        said = len(self.console())
+        boot()
+        self.until_said("GUEST-UP", said)
+        self.look()
+
+    def look(self):
+        """Finds out what it is known as, after it has come."""
+        self.domid, self.terminal = self.dom0.sh(
+            f"domid=$(xl domid {self.name}) && echo $domid &&"
+            " xenstore-read /local/domain/$domid/console/tty").split()
+        self.is_up = True
 
     def reboot(self):
         """As its user does it."""
-        self._until_up(f"xl reboot -w {self.name} >/dev/null || xl reboot {self.name}")
+        self.until_booted(lambda: self.start("reboot -f"))
 
-    def run(self, command, check=True, timeout=200):
-        """Runs a command in its shell."""
-        return self.dom0.sh(f"guest_run {self.name} {shlex.quote(command)} {timeout}", check,
-                            timeout + 60)
-
-    def pcr(self, number):
-        return self.run(f"pcr {number}")
-
-    def extend(self, number, digit):
-        """With 20 bytes of twice the digit. Returns the new value."""
-        response = self.run(f"extend {number} {digit}")
-        assert response[:20] == "00c40000001e00000000", response
-        return response[20:]
-
-    def domid(self):
-        return self.dom0.sh(f"xl domid {self.name}")
-
-    def back_end(self, handle=0):
-        """The folder of its device in xenstore."""
-        return f"/local/domain/0/backend/vtpm/{self.domid()}/{handle}"
-
-    def save(self, *options):
-        self.dom0.sh(f"xl save {' '.join(options)} {self.name} /tmp/{self.name}.save")
+    def save(self):
+        self.dom0.sh(f"xl save {self.name} /tmp/{self.name}.save")
+        self.is_up = False
 
     def restore(self):
-        self.dom0.sh(f"xl restore /tmp/{self.name}.save")
+        self.dom0.sh(f"xl restore /tmp/{self.name}.save && rm /tmp/{self.name}.save")
+        self.look()
 
     def destroy(self):
         self.dom0.sh(f"xl destroy {self.name}")
+        self.is_up = False
 
     def discard(self):
         """Whatever its state is, afterwards it is not there."""
-        self.dom0.sh(f"xl destroy {self.name}; rm -f /tmp/{self.name}.*", check=False)
+        self.dom0.sh(f"xl destroy {self.name}; rm -f /tmp/{self.name}.save", check=False)
+        self.is_up = False
+
+    # Its console
+
+    def console(self):
+        """All that guests of this name have said."""
+        log = self.dom0.share / "console" / f"guest-{self.name}.log"
+        return log.read_text(errors="replace") if log.exists() else ""
+
+    def until_said(self, pattern, after):
+        """Waits for it after so many characters; the match."""
+        return until(lambda: re.compile(pattern).search(self.console(), after),
+                     f"{self.name} says {pattern}", timeout=TIMEOUT)
+
+    def start(self, command):
+        """Has its shell run a command, and does not wait for it."""
+        self.dom0.type(self.terminal, command)
+
+    def run(self, command, check=True):
+        """Runs a command in its shell; its output without the white space around it."""
+        end, said = f"=end-{secrets.token_hex(4)}=", len(self.console())
+        # In two pieces, so that an echo of what was typed does not look like the end.
+        self.start(f'{{ {command}\n}} 2>&1; s=$?; echo; echo "{end[:3]}""{end[3:]}$s."')
+        ended = self.until_said(rf"{end}(\d+)\.", said)
+        output = self.console()[said:ended.start()].replace("\r", "").strip()
+        if check and ended[1] != "0":
+            raise Failed(f"{self.name}: {command}: {ended[1]}\n{output}")
+        return output
+
+    # Its TPMs
+
+    def back_end(self, handle=0):
+        """The folder of a device in xenstore."""
+        return f"/local/domain/0/backend/vtpm/{self.domid}/{handle}"
+
+    def attach(self, uuid):
+        self.dom0.sh(f"xl vtpm-attach {self.name} backend=0 uuid={uuid}")
+
+    def detach(self, handle):
+        self.dom0.sh(f"xl vtpm-detach {self.name} {handle}")
+        self.dom0.wait_gone(self.back_end(handle))
+
+    def tpm(self, command, handle=0):
+        """What a command's response, a success, has after its header; waits for the device."""
+        response = self.run(f"tpm {handle} {command}")
+        assert response[:20] == SUCCESS % (len(response) // 2), response
+        return response[20:]
+
+    def pcr(self, number, handle=0):
+        return self.tpm(f"00c10000000e00000015{number:08x}", handle)
+
+    def extend(self, number, byte, handle=0):
+        """With 20 times that byte, in hexadecimal. Returns the new value."""
+        return self.tpm(extend_command(number, byte), handle)
+
+
+def extend_command(number, byte):
+    return f"00c10000002200000014{number:08x}" + byte * 20
+
+
+def extended(value, byte, count=1):
+    """What a PCR is after so many extends."""
+    value = bytes.fromhex(value)
+    for _ in range(count):
+        value = hashlib.sha1(value + bytes.fromhex(byte) * 20).digest()
+    return value.hex()
