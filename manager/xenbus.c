@@ -142,16 +142,19 @@ on_watches(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	int error = take_watches(bus);
-	look_at_marked(bus);
-	if (error == -EAGAIN) {
-		/* The descriptor need not stay readable while there are more. */
-		event_active(bus->watches, EV_READ, 0);
-	} else if (error) {
+	if (error && error != -EAGAIN) {
 		log_error("lost xenstore (%s): devices that are connected go on, new ones are not "
-			  "seen until this manager is restarted",
+			  "seen until xenstored runs again",
 			  strerror(-error));
-		event_del(bus->watches);
+		event_free(bus->watches);
+		bus->watches = NULL;
+		bus->lost = true;
+		return;
 	}
+	look_at_marked(bus);
+	/* The descriptor need not stay readable while there are more. */
+	if (error)
+		event_active(bus->watches, EV_READ, 0);
 }
 
 static int
@@ -166,20 +169,62 @@ watch(struct xenbus *bus)
 		return -errno;
 	snprintf(bus->root, sizeof(bus->root), "%s/backend/vtpm", home);
 	free(home);
+	if (!xs_watch(bus->xs, bus->root, token_devices) ||
+	    !xs_watch(bus->xs, "@releaseDomain", token_domains))
+		return -errno;
 	bus->watches =
 	    event_new(bus->base, xs_fileno(bus->xs), EV_READ | EV_PERSIST, on_watches, bus);
 	if (!bus->watches || event_add(bus->watches, NULL) != 0)
 		return -ENOMEM;
-	if (!xs_watch(bus->xs, bus->root, token_devices) ||
-	    !xs_watch(bus->xs, "@releaseDomain", token_domains))
-		return -errno;
 	return 0;
+}
+
+/* connect_store: in place of a connection that was lost. Returns 0 or a negative errno. The first
+ * watch event has all devices looked at. */
+static int
+connect_store(struct xenbus *bus, unsigned long flags)
+{
+	struct xs_handle *xs = xs_open(flags);
+
+	if (!xs)
+		return -errno;
+	if (bus->xs)
+		xs_close(bus->xs);
+	bus->xs = xs;
+	return watch(bus);
+}
+
+static void
+reconnect(struct xenbus *bus)
+{
+	struct xenbus_device *device;
+
+	/* Through the kernel, as without the socket, calls would wait for xenstored. */
+	if (connect_store(bus, XS_OPEN_SOCKETONLY) != 0)
+		return;
+	bus->lost = false;
+	log_info("xenstore is there again");
+	for (device = LIST_FIRST(&bus->devices); device; device = LIST_NEXT(device, link))
+		device_watch(device);
+}
+
+/* libxenstore does not make its descriptor readable when the connection is lost. */
+static void
+on_pulse(evutil_socket_t fd, short what, void *arg)
+{
+	struct xenbus *bus = arg;
+
+	if (bus->lost)
+		reconnect(bus);
+	else
+		on_watches(fd, what, bus);
 }
 
 int
 xenbus_open(struct event_base *base, struct grants *grants, const struct xenbus_ops *ops, void *ctx,
 	    struct xenbus **out)
 {
+	struct timeval second = { .tv_sec = 1 };
 	struct xenbus *bus = calloc(1, sizeof(*bus));
 
 	if (!bus)
@@ -189,8 +234,10 @@ xenbus_open(struct event_base *base, struct grants *grants, const struct xenbus_
 	bus->ops = ops;
 	bus->ctx = ctx;
 	LIST_INIT(&bus->devices);
-	bus->xs = xs_open(0);
-	int error = bus->xs ? watch(bus) : -errno;
+	bus->pulse = event_new(base, -1, EV_PERSIST, on_pulse, bus);
+	int error = -ENOMEM;
+	if (bus->pulse && event_add(bus->pulse, &second) == 0)
+		error = connect_store(bus, 0);
 	if (error) {
 		log_error("cannot use xenstore: %s: is xenstored running?", strerror(-error));
 		xenbus_close(bus);
@@ -209,6 +256,8 @@ xenbus_close(struct xenbus *bus)
 		device_free(LIST_FIRST(&bus->devices));
 	if (bus->watches)
 		event_free(bus->watches);
+	if (bus->pulse)
+		event_free(bus->pulse);
 	if (bus->xs)
 		xs_close(bus->xs);
 	free(bus);

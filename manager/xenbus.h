@@ -6,6 +6,8 @@
  * the TPM behind it does. Path and domain of the front-end are taken from `frontend` and
  * `frontend-id`, so that it may be the guest, a QEMU in dom0 or a stub domain. What a guest does in
  * xenstore costs only itself: its devices are looked at a limited number of times a second.
+ *
+ * When xenstored ends, rings go on, and with a new xenstored the devices that it knows are served.
  */
 #ifndef MANAGER_XENBUS_H
 #define MANAGER_XENBUS_H

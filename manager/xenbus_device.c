@@ -131,23 +131,25 @@ device_domain_gone(struct xenbus_device *device)
 	return life == DOMAIN_GONE;
 }
 
-/* device_view: what xenstore and Xen say now. Returns false if the nodes are gone, or those of
- * another device by now. */
-static bool
+/* device_view: what xenstore and Xen say now. Returns 0, -ENOENT if the nodes are gone, or those of
+ * another device by now, or another negative errno if xenstore does not answer. */
+static int
 device_view(struct xenbus_device *device, struct xenbus_view *view)
 {
 	struct xs_handle *xs = device->bus->xs;
 	char *front = node_read(xs, device->path, "frontend");
-	bool same_device = front && strcmp(front, device->front) == 0;
 
+	if (!front)
+		return -errno;
+	bool same_device = strcmp(front, device->front) == 0;
 	free(front);
 	if (!same_device)
-		return false;
+		return -ENOENT;
 	view->front = state_at(xs, device->front);
 	view->back = state_at(xs, device->path);
 	view->online = node_number(xs, device->path, "online", 1) != 0;
 	if (device->releasing && view->online && view->back == XENBUS_INITIALISING)
-		return false;
+		return -ENOENT;
 
 	view->domain_gone = device_domain_gone(device);
 
@@ -159,7 +161,7 @@ device_view(struct xenbus_device *device, struct xenbus_view *view)
 	view->settling = evtimer_pending(device->settle_timer, NULL);
 	view->timed_out = device->timed_out;
 	view->released = device->released;
-	return true;
+	return 0;
 }
 
 static void
@@ -249,12 +251,13 @@ device_look(struct xenbus_device *device)
 {
 	struct xenbus *bus = device->bus;
 
-	if (!throttle_allow(device->looks))
+	if (bus->lost || !throttle_allow(device->looks))
 		return;
 	for (int i = 0; i < XENBUS_STEPS_MAX; i++) {
 		struct xenbus_view view;
+		int error = device_view(device, &view);
 
-		if (!device_view(device, &view)) {
+		if (error == -ENOENT) {
 			char path[NODE_PATH_MAX];
 
 			memcpy(path, device->path, sizeof(path));
@@ -262,6 +265,8 @@ device_look(struct xenbus_device *device)
 			device_appeared(bus, path);
 			return;
 		}
+		if (error)
+			return;
 		enum xenbus_step step = xenbus_next(&view);
 		log_debug("%s: back-end %d, front-end %d, step %d", device->path, view.back,
 			  view.front, step);
@@ -336,9 +341,18 @@ device_new(struct xenbus *bus, const char *path, const char *front)
 }
 
 void
-device_appeared(struct xenbus *bus, const char *path)
+device_watch(struct xenbus_device *device)
 {
 	char watched[NODE_PATH_MAX + sizeof("/state")];
+
+	snprintf(watched, sizeof(watched), "%s/state", device->front);
+	if (!xs_watch(device->bus->xs, watched, device->path))
+		log_error("%s: cannot watch its front-end: %m", device->path);
+}
+
+void
+device_appeared(struct xenbus *bus, const char *path)
+{
 	char *front = node_read(bus->xs, path, "frontend");
 
 	if (!front)
@@ -349,9 +363,7 @@ device_appeared(struct xenbus *bus, const char *path)
 		goto out;
 	}
 	log_info("%s: front-end %s of domain %u", path, front, device->domid);
-	snprintf(watched, sizeof(watched), "%s/state", front);
-	if (!xs_watch(bus->xs, watched, device->path))
-		log_error("%s: cannot watch its front-end: %m", path);
+	device_watch(device);
 	device_look(device);
 out:
 	free(front);

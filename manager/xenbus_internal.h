@@ -37,7 +37,9 @@ struct xenbus {
 	const struct xenbus_ops *ops;
 	void *ctx;
 	struct xs_handle *xs;
+	bool lost; /* no xenstored at its other end: nothing is to be read */
 	struct event *watches;
+	struct event *pulse;      /* each second */
 	char root[NODE_PATH_MAX]; /* /local/domain/N/backend/vtpm */
 	LIST_HEAD(, xenbus_device) devices;
 };
@@ -45,7 +47,11 @@ struct xenbus {
 /* device_appeared: if there is a device at path that is not yet known, makes its acquaintance. */
 void device_appeared(struct xenbus *bus, const char *path);
 
-/* device_look: does what there is to do. The device may be gone afterwards. */
+/* device_watch: has changes of its front-end's state reported, with its path as token. */
+void device_watch(struct xenbus_device *device);
+
+/* device_look: does what there is to do, if xenstore is there. The device may be gone afterwards.
+ */
 void device_look(struct xenbus_device *device);
 
 /* device_domain_gone: whether its domain is dying; takes note of how it is until then. */

@@ -19,17 +19,21 @@ class XenHost:
     """A host with xenstored and a folder of shared pages."""
 
     def __init__(self, host, monkeypatch):
-        xenstored = next(iter(Path("/usr/lib").glob("xen-*/bin/xenstored")), None)
-        if not xenstored:
+        self.program = next(iter(Path("/usr/lib").glob("xen-*/bin/xenstored")), None)
+        if not self.program:
             pytest.skip("no xenstored here (Debian: xen-utils-4.17)")
         self.host, self.pages = host, host.path("pages")
         self.pages.mkdir()
         monkeypatch.setenv("XENSTORED_RUNDIR", str(host.folder))
         monkeypatch.setenv("XENSTORED_PATH", str(host.path("socket")))
         monkeypatch.setenv("PATH", f"{BUILD.absolute()}:{os.environ['PATH']}")
-        host.start(xenstored, "--no-fork",
-                   env=os.environ | {"LD_PRELOAD": str(BUILD.absolute() / "xenstored_shim.so")})
-        until(lambda: host.path("socket").exists(), "xenstored listens")
+        self.start_xenstored()
+
+    def start_xenstored(self):
+        self.xenstored = self.host.start(
+            self.program, "--no-fork",
+            env=os.environ | {"LD_PRELOAD": str(BUILD.absolute() / "xenstored_shim.so")})
+        until(lambda: self.host.path("socket").exists(), "xenstored listens")
 
     def manager(self, script=SCRIPTS / "vtpm"):
         self.script = script
@@ -119,6 +123,14 @@ def test_forty_guests_come_at_once(xen):
     lines = (xen.host.state_dir / "vtpm.db").read_text().split("\n")[1:-1]
     assert len(lines) == 40
     assert len({line.split()[1] for line in lines}) == 40
+
+
+def test_new_xenstored_is_served(served):
+    served.send(0, PCR_READ.format(1))
+    served.xenstored.kill9()
+    served.host.path("socket").unlink()
+    served.start_xenstored()
+    assert served.send(1, PCR_READ.format(1))[0][12:20] == SUCCESS
 
 
 def test_failed_script_says_why(xen):
