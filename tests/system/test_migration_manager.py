@@ -2,6 +2,7 @@
 
 The steps are carried out here one by one; vtpm_migrator does the same.
 """
+import itertools
 import os
 import shutil
 import signal
@@ -16,8 +17,9 @@ import pytest
 from contract import manager, spec
 from host import Host, children
 from test_manager_console import connection, u32
+from test_power_cut import CALLS, kill_at_call
 from tpm12 import (Reader, Tpm, TpmError, WELL_KNOWN, key_template, rsa_parms, sha1, sized)
-from transport import FifoBackend
+from transport import Closed, FifoBackend
 
 State = IntEnum("State", "NONE HERE OUTGOING MIGRATED OFFERED PREPARED", start=0)
 OWNER, KEY_AUTH = sha1(b"owner"), sha1(b"key")
@@ -126,6 +128,7 @@ class Move:
                              self.peer)
 
     STEPS = [load_key, offer, migrate_out, migrate_in, commit, activate]
+    THERE = [offer, migrate_in, activate]  # at the destination
 
     def upto(self, last):
         """All steps up to this one."""
@@ -237,6 +240,80 @@ def test_every_step_survives_a_power_cut_of_either_host(move):
             move = move.back()
             assert move.guest().pcr_read(3) == value
             value = move.guest().extend(3, sha1(step.__name__.encode()))
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
+@pytest.mark.parametrize("step", Move.STEPS[1:], ids=lambda step: step.__name__)
+def test_step_survives_kill_9_of_its_manager_at_any_call(move, step):
+    """strace kills it when the thread that changes the store enters a call."""
+    value = move.guest().extend(3, sha1(b"start"))
+    kills = 0
+    for call in CALLS:
+        for count in itertools.count(1):
+            for done in Move.STEPS[:Move.STEPS.index(step)]:
+                move.repeat(done)
+            victim = move.destination if step in Move.THERE else move.source
+            tracer = kill_at_call(victim.process, call, count)
+            try:
+                move.repeat(step)
+            except (Closed, BrokenPipeError, ConnectionResetError):
+                victim.process.wait(60)
+            killed = victim.process.poll() is not None
+            tracer.terminate()
+            tracer.wait()
+            if killed:
+                victim.boot()
+            for again in Move.STEPS[Move.STEPS.index(step):]:
+                move.repeat(again)
+            assert move.states() == (State.MIGRATED, State.HERE)
+            move = move.back()
+            assert move.guest().pcr_read(3) == value, f"killed at {call} {count}"
+            value = move.guest().extend(3, sha1(call.encode()))
+            if not killed:
+                break
+            kills += 1
+    assert kills > 1
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
+@pytest.mark.parametrize("verb", ["suspend", "migrate"])
+def test_guest_goes_on_when_the_manager_dies_while_it_freezes_the_vtpm(move, verb):
+    value = move.guest().extend(3, sha1(b"start"))
+    move.upto(Move.offer)
+    for call in "pwrite64", "fdatasync":
+        for count in 1, 2:
+            tracer = kill_at_call(move.source.process, call, count)
+            if verb == "suspend":
+                move.source.vtpmctl("suspend", move.number, check=False)
+            else:
+                with pytest.raises((Closed, ConnectionResetError)):
+                    move.migrate_out()
+            move.source.process.wait(60)
+            tracer.wait()
+            move.source.boot()
+            if verb == "suspend":  # its domain is restored at once
+                move.source.vtpmctl("open", move.number, "--startup", "save")
+            value = sha1(value, sha1(call.encode()))
+            assert move.guest().extend(3, sha1(call.encode())) == value, f"{call} {count}"
+            move.load_key()
+
+
+def test_no_chip_is_waited_for_while_the_guest_stands_still(move):
+    value = move.guest().extend(3, sha1(b"a"))
+    move.upto(Move.offer)
+    chips = [pid for pid in children() | children(move.source.process.pid)
+             | children(move.destination.process.pid)
+             if b"emulated-tpm.data" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    assert len(chips) == 2
+    for chip in chips:
+        os.kill(chip, signal.SIGSTOP)
+    try:
+        for step in Move.STEPS[2:]:
+            step(move)
+        assert move.guest(there=True).pcr_read(3) == value
+    finally:
+        for chip in chips:
+            os.kill(chip, signal.SIGCONT)
 
 
 def test_aborted_migration_leaves_the_vtpm_running_where_it_was(move):
