@@ -178,11 +178,15 @@ format:
 install: all
 	install -d $(addprefix $(DESTDIR),$(SBINDIR) $(XENDIR) $(UNITDIR) $(MANDIR)/man8 $(COMPDIR))
 	install $(PROGRAMS:%=$(BUILD)/%) $(DESTDIR)$(SBINDIR)
-	install $(filter-out %.in,$(wildcard hotplug/*)) $(DESTDIR)$(XENDIR)
-	sed 's|@SBINDIR@|$(SBINDIR)|' hotplug/vtpm_managerd.service.in \
-		>$(DESTDIR)$(UNITDIR)/vtpm_managerd.service
+	install $(filter-out %.in %-pki,$(wildcard hotplug/*)) $(DESTDIR)$(XENDIR)
+	for unit in vtpm_managerd vtpm_migratord; do \
+		sed 's|@SBINDIR@|$(SBINDIR)|' hotplug/$$unit.service.in \
+			>$(DESTDIR)$(UNITDIR)/$$unit.service || exit; \
+	done
 	install -m 644 $(wildcard docs/man/*.8) $(DESTDIR)$(MANDIR)/man8
 	install -m 644 manager/vtpmctl.bash $(DESTDIR)$(COMPDIR)/vtpmctl
+	install -m 644 migration/vtpm_migrator.bash $(DESTDIR)$(COMPDIR)/vtpm_migrator
+	install hotplug/vtpm-pki $(DESTDIR)$(SBINDIR)
 	install -d -m 711 $(DESTDIR)$(STATEDIR)
 	ln -sfn socks $(DESTDIR)$(STATEDIR)/sockets
 

@@ -106,13 +106,6 @@ prepare_again(struct move *move, struct why *why)
 static int
 prepare(struct journey *journey, struct why *why)
 {
-	struct migrator *migrator = journey->migrator;
-
-	/* From here on xl cannot be stopped without losing the domain. */
-	if (migrator->interrupted)
-		progress_note(&migrator->progress, "%s is suspended already: the migration goes on",
-			      journey->domain->name);
-	migrator->interrupted = false;
 	int rc = 0;
 	for (unsigned i = 0; rc == 0 && i < journey->count; i++) {
 		struct move *move = &journey->moves[i];
@@ -191,6 +184,18 @@ all_committed(const struct journey *journey)
 	return true;
 }
 
+/* Once the domain is suspended, xl cannot be stopped without losing it. */
+static void
+refuse_interrupt(struct journey *journey)
+{
+	struct migrator *migrator = journey->migrator;
+
+	if (migrator->interrupted)
+		progress_note(&migrator->progress, "%s is suspended already: the migration goes on",
+			      journey->domain->name);
+	migrator->interrupted = false;
+}
+
 /* Accompanies xl to its end. */
 static void
 accompany(struct journey *journey)
@@ -204,6 +209,8 @@ accompany(struct journey *journey)
 		/* From here to the end of the round, only what waits runs the event loop. */
 		if (journey->xl.ended)
 			return;
+		if (journey->prepared || suspended(journey))
+			refuse_interrupt(journey);
 		if (!journey->prepared && suspended(journey)) {
 			if (prepare(journey, &why) < 0) {
 				progress_note(&migrator->progress, "%s: %s; trying again",
@@ -230,7 +237,7 @@ bring_after(struct journey *journey, struct why *why)
 {
 	int rc = 0;
 
-	journey->migrator->interrupted = false;
+	refuse_interrupt(journey);
 	if (!journey->prepared)
 		rc = prepare(journey, why);
 	if (rc == 0)
