@@ -142,11 +142,13 @@ static void
 protect_memory(void)
 {
 	const struct rlimit none = { 0 };
+	struct rlimit lock;
 
 	if (prctl(PR_SET_DUMPABLE, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
 		log_warning("core dumps cannot be turned off: %s", strerror(errno));
 	/* Under a limit, locking would make allocations fail later. */
-	if (geteuid() == 0 && mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0)
+	bool may_lock = getrlimit(RLIMIT_MEMLOCK, &lock) == 0 && lock.rlim_cur == RLIM_INFINITY;
+	if ((geteuid() == 0 || may_lock) && mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0)
 		log_debug("memory cannot be locked: %s", strerror(errno));
 }
 

@@ -34,6 +34,7 @@ struct backend_request {
 	struct backend *backend;
 	uint32_t instance;
 	uint64_t tag;
+	bool executed;
 	void (*done)(void *ctx, const uint8_t *response, size_t len); /* NULL: forgotten */
 	void *ctx;
 };
@@ -73,6 +74,7 @@ request_done(struct command *command, void *ctx)
 {
 	struct backend_request *request = ctx;
 
+	request->executed = command->status == VTPM_SUCCESS;
 	if (request->done)
 		request->done(request->ctx, command->response, command->response_len);
 	command_delivered(command);
@@ -117,6 +119,12 @@ backend_submit(struct backend *backend, uint32_t instance, unsigned locality, co
 	command->task.run = submit_there;
 	listener_post(manager->instance_listener, &command->task);
 	return request;
+}
+
+bool
+backend_executed(const struct backend_request *request)
+{
+	return request->executed;
 }
 
 /* By its tag: the command itself may have come back while this is on its way. */

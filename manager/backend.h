@@ -11,6 +11,7 @@
 #ifndef MANAGER_BACKEND_H
 #define MANAGER_BACKEND_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -65,6 +66,12 @@ struct backend_request *backend_submit(struct backend *backend, uint32_t instanc
 				       unsigned locality, const uint8_t *cmd, size_t len,
 				       void (*done)(void *ctx, const uint8_t *response, size_t len),
 				       void *ctx);
+
+/*
+ * backend_executed: for done, whether the response is the instance's own, not one of the manager in
+ * place of an instance that is not there.
+ */
+bool backend_executed(const struct backend_request *request);
 
 /*
  * backend_cancel: the front-end wants no more of it. A command that has not been started ends with

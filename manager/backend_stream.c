@@ -45,6 +45,7 @@ struct exchange {
 	struct stream_backend *stream;
 	uint32_t instance;
 	uint64_t mark; /* its name in the spool */
+	struct backend_request *request;
 };
 
 static void
@@ -68,15 +69,6 @@ respond(struct stream_backend *stream, uint32_t instance, const uint8_t *respons
 	}
 }
 
-static bool
-says_fail(const uint8_t *response, size_t len)
-{
-	struct reader r = reader_of(response, len);
-
-	reader_view(&r, TPM_HEADER_SIZE - 4);
-	return reader_u32(&r) == TPM_FAIL;
-}
-
 static void
 done(void *ctx, const uint8_t *response, size_t len)
 {
@@ -84,7 +76,8 @@ done(void *ctx, const uint8_t *response, size_t len)
 	struct spool *spool = exchange->stream->spool;
 
 	/* An instance that did not outlive the earlier manager: whoever asked it has begun anew. */
-	bool pointless = spool_inherited(spool, exchange->mark) && says_fail(response, len);
+	bool pointless =
+	    spool_inherited(spool, exchange->mark) && !backend_executed(exchange->request);
 
 	/* In this order: a manager that dies in between answers twice, the other way round never.
 	 */
@@ -126,8 +119,10 @@ receive(void *ctx, enum stream_event event, const struct stream_message *message
 		exchange->instance = message->instance;
 		exchange->mark = mark;
 	}
-	if (!exchange || !backend_submit(stream->backend, message->instance, 0, message->data,
-					 message->len, done, exchange)) {
+	if (exchange)
+		exchange->request = backend_submit(stream->backend, message->instance, 0,
+						   message->data, message->len, done, exchange);
+	if (!exchange || !exchange->request) {
 		free(exchange);
 		refuse(stream, message->instance, TPM_RESOURCES);
 		spool_done(stream->spool, mark);

@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -120,9 +119,7 @@ rest(struct instance *instance)
 	event_del(instance->timer);
 	pipes_unlink(instance);
 	adopt_forget(instance);
-	if (instance->journal >= 0)
-		close(instance->journal);
-	instance->journal = -1;
+	journal_drop(instance);
 	held_close(instance);
 	instance->opened = 0;
 	instance->state = INFO_CLOSED;
@@ -207,23 +204,6 @@ exited(void *ctx, int status)
 	}
 }
 
-static int
-open_journal(struct instance *instance)
-{
-	char name[32];
-
-	if (instance->journal >= 0)
-		return 0;
-	snprintf(name, sizeof(name), "vtpm-journal-%u", instance->entry.id);
-	instance->journal = memfd_create(name, MFD_CLOEXEC);
-	if (instance->journal >= 0)
-		return 0;
-	int rc = -errno;
-	log_error("instance %u: cannot get memory for its journal: %s", instance->entry.id,
-		  strerror(-rc));
-	return rc;
-}
-
 /* The journal is there already if this is a restart; vtpmd then goes on where it was. */
 static int
 launch(struct instance *instance)
@@ -241,6 +221,7 @@ launch(struct instance *instance)
 			 { -1, VTPM_FDNAME_HELD_IN },
 			 { -1, VTPM_FDNAME_HELD_OUT } },
 		.fd_count = instance->sockets[SOCKET_CTRL] >= 0 ? 5 : 1,
+		.user = instance->table->manager->user,
 	};
 
 	snprintf(id, sizeof(id), "%u", instance->entry.id);
@@ -249,7 +230,7 @@ launch(struct instance *instance)
 	instance->chip_jobs = 0;
 	instance->served = false;
 	instance->frozen = false;
-	int rc = open_journal(instance);
+	int rc = journal_make(instance);
 	if (rc == 0)
 		rc = held_open(instance);
 	if (rc == 0)
@@ -310,7 +291,10 @@ instance_connected(struct instance *instance)
 void
 instance_restart(struct instance *instance)
 {
+	uint64_t sequence = instance->sequence;
+
 	begin(instance, instance->startup);
+	instance->sequence = sequence;
 	start_after_pause(instance);
 }
 

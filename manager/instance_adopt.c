@@ -3,32 +3,21 @@
  */
 #include "manager/instance_internal.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <vtpm/log.h>
 #include <vtpm/manager.h>
 
-enum { FIRST_FD = 3 }; /* where an instance has its journal, and after it its sockets */
+enum { SOCKETS_FD = 4 }; /* where an instance has its sockets, after its journal */
 
 static const char *
 record_path(const struct instance *instance, char path[INSTANCE_PATH_SIZE])
 {
 	return instance_path(instance, "instances/%u", path);
-}
-
-static uint64_t
-inode_of(int fd)
-{
-	struct stat st;
-
-	return fd >= 0 && fstat(fd, &st) == 0 ? st.st_ino : 0;
 }
 
 void
@@ -38,7 +27,7 @@ adopt_note_process(struct instance *instance)
 	struct record_identity identity = {
 		.pid = (uint32_t)instance->process.pid,
 		.start_time = instance->process.start_time,
-		.journal = inode_of(instance->journal),
+		.journal = journal_inode(instance),
 		.startup = instance->startup,
 		.opened = instance->opened,
 	};
@@ -81,38 +70,19 @@ adopt_forget(struct instance *instance)
 	instance->record = NULL;
 }
 
-/* Its journal, from its own descriptors: nobody else has that memory any more. */
-static void
-take_journal(struct instance *instance, uint64_t inode)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)instance->process.pid, FIRST_FD);
-	int fd = open(path, O_RDWR | O_CLOEXEC);
-	if (fd >= 0 && inode_of(fd) == inode) {
-		instance->journal = fd;
-		return;
-	}
-	log_warning("instance %u: its journal cannot be taken over (%s); if its process dies, the "
-		    "guest loses PCRs and sessions",
-		    instance->entry.id, fd < 0 ? strerror(errno) : "it is another one");
-	if (fd >= 0)
-		close(fd);
-}
-
 /* Without its sockets it runs on as well; new ones are made when it has ended. */
 static void
 take_sockets(struct instance *instance)
 {
 	for (int i = 0; i < SOCKET_COUNT; i++) {
-		int fd = pidfd_getfd(instance->process.pidfd, FIRST_FD + 1 + i, 0);
+		int fd = pidfd_getfd(instance->process.pidfd, SOCKETS_FD + i, 0);
 
 		if (fd >= 0)
 			sockets_take(instance, (enum instance_socket)i, fd);
 	}
 	for (int i = 0; i < HELD_COUNT; i++)
 		instance->held[i] =
-		    pidfd_getfd(instance->process.pidfd, FIRST_FD + 1 + SOCKET_COUNT + i, 0);
+		    pidfd_getfd(instance->process.pidfd, SOCKETS_FD + SOCKET_COUNT + i, 0);
 }
 
 static void
@@ -132,21 +102,63 @@ take_command(struct instance *instance, const struct record_command *sent, uint6
 	queue_adopt(instance, command);
 }
 
-/* Its process ended while there was no manager. A PV guest may still be there and need its TPM. */
+/*
+ * Its process ended while there was no manager. A PV guest may still be there and need its TPM;
+ * QEMU is not, for it notices.
+ */
 static bool
-start_lost(struct instance *instance)
+start_lost(struct instance *instance, const struct record_identity *identity,
+	   const struct record_command *sent, uint64_t answered)
 {
-	adopt_forget(instance);
-	if (instance->entry.domain_type == VTPM_DOMAIN_HVM || instance->entry.refused ||
-	    instance_is_away(instance) || instance->entry.flags & STORE_FLAG_RESUMES)
+	uint32_t flags = instance->entry.flags;
+	bool needed = instance->entry.domain_type != VTPM_DOMAIN_HVM && !instance->entry.refused &&
+		      !instance_is_away(instance) && !(flags & STORE_FLAG_RESUMES);
+	/* One that was being suspended goes on from what it saved to that end. */
+	bool kept =
+	    needed && !(flags & STORE_FLAG_SUSPENDED) && journal_take(instance, identity->journal);
+
+	if (kept) {
+		take_command(instance, sent, answered);
+	} else {
+		adopt_forget(instance);
+		journal_drop(instance);
+	}
+	if (!needed)
 		return false;
-	log_error("instance %u: its process ended while no manager ran; it is started again, but "
-		  "PCRs and sessions are lost",
-		  instance->entry.id);
-	if (instance->entry.flags & STORE_FLAG_SUSPENDED)
+	log_error("instance %u: its process ended while no manager ran; it is started again, %s",
+		  instance->entry.id, kept ? "from its journal" : "but PCRs and sessions are lost");
+	if (flags & STORE_FLAG_SUSPENDED)
 		instance->startup = VTPM_STARTUP_SAVE;
 	instance_restart(instance);
 	return true;
+}
+
+/* Goes on with its process as if it had always been ours. */
+static int
+take_over(struct instance *instance, const struct record_identity *identity, bool ready,
+	  const struct record_command *sent, uint64_t answered)
+{
+	memcpy(instance->process.hash, identity->program, sizeof(identity->program));
+	instance->opened = identity->opened;
+	if (!journal_take(instance, identity->journal))
+		log_warning("instance %u: its journal cannot be taken over; if its process dies, "
+			    "the guest loses PCRs and sessions",
+			    instance->entry.id);
+	if (instance->entry.domain_type == VTPM_DOMAIN_HVM)
+		take_sockets(instance);
+	if (instance_is_away(instance)) {
+		instance_end_taken(instance);
+		return 0;
+	}
+	take_command(instance, sent, answered);
+	int rc = instance_resume(instance, ready);
+	if (rc < 0)
+		return rc;
+	if (ready)
+		instance_note_start(instance);
+	log_info("instance %u: runs on (pid %u), taken over from an earlier manager",
+		 instance->entry.id, identity->pid);
+	return 0;
 }
 
 bool
@@ -163,27 +175,11 @@ adopt_instance(struct instance *instance)
 	if (!instance->record)
 		return false;
 	instance->startup = identity.startup;
-	int rc = instance_take(instance, (pid_t)identity.pid, identity.start_time);
-	if (rc == 0) {
-		memcpy(instance->process.hash, identity.program, sizeof(identity.program));
-		instance->opened = identity.opened;
-		take_journal(instance, identity.journal);
-		if (instance->entry.domain_type == VTPM_DOMAIN_HVM)
-			take_sockets(instance);
-		if (instance_is_away(instance)) {
-			free(sent.data);
-			instance_end_taken(instance);
-			return true;
-		}
-		take_command(instance, &sent, answered);
-		rc = instance_resume(instance, ready);
-		if (rc == 0 && ready)
-			instance_note_start(instance);
-	}
+	bool runs = instance_take(instance, (pid_t)identity.pid, identity.start_time) == 0;
+	if (!runs)
+		runs = start_lost(instance, &identity, &sent, answered);
+	else if (take_over(instance, &identity, ready, &sent, answered) < 0)
+		instance_kill(instance, "cannot be taken over"); /* its end starts the next one */
 	free(sent.data);
-	if (rc < 0)
-		return start_lost(instance);
-	log_info("instance %u: runs on (pid %u), taken over from an earlier manager",
-		 instance->entry.id, identity.pid);
-	return true;
+	return runs;
 }

@@ -112,7 +112,8 @@ int instance_take(struct instance *instance, pid_t pid, uint64_t start_time);
 int instance_resume(struct instance *instance, bool ready);
 /* instance_end_taken: ends that process, which an earlier manager should have ended. */
 void instance_end_taken(struct instance *instance);
-/* instance_restart: starts one that should be running but is not. */
+/* instance_restart: starts one that should be running but is not; from its journal if it has one.
+ */
 void instance_restart(struct instance *instance);
 /* instance_connected: somebody connected to a listening instance. */
 void instance_connected(struct instance *instance);
@@ -183,6 +184,18 @@ void queue_interrupted(struct instance *instance);
 void queue_adopt(struct instance *instance, struct command *command);
 /* queue_flush: answers all commands with an error. */
 void queue_flush(struct instance *instance);
+
+/* instance_journal.c */
+
+/* journal_make: new memory, unless there is some already. 0 or a negative errno, logged. */
+int journal_make(struct instance *instance);
+/* journal_inode: tells it from others; 0 if there is none. */
+uint64_t journal_inode(const struct instance *instance);
+/* journal_take: that of an earlier manager; false if it is gone. */
+bool journal_take(struct instance *instance, uint64_t inode);
+void journal_close(struct instance *instance);
+/* journal_drop: what is in it is of no use any more. */
+void journal_drop(struct instance *instance);
 
 /* instance_adopt.c */
 

@@ -189,6 +189,21 @@ static const struct channel_callbacks pipe_callbacks[PIPE_COUNT] = {
 	[PIPE_VTPM_RSP] = { .closed = pipe_failed },
 };
 
+/* A new pipe, of the user whom vtpmd runs as. */
+static int
+make_pipe(const struct instance *instance, const char *path)
+{
+	const struct process_user *user = instance->table->manager->user;
+
+	unlink(path);
+	int fd = fifo_open(path);
+	if (fd < 0 || !user || fchown(fd, user->uid, user->gid) == 0)
+		return fd;
+	int rc = -errno;
+	close(fd);
+	return rc;
+}
+
 int
 pipes_open(struct instance *instance)
 {
@@ -196,8 +211,7 @@ pipes_open(struct instance *instance)
 
 	for (int i = 0; i < PIPE_COUNT; i++) {
 		instance_path(instance, pipe_names[i], path);
-		unlink(path);
-		int fd = fifo_open(path);
+		int fd = make_pipe(instance, path);
 		if (fd >= 0)
 			instance->pipes[i] = channel_new(instance->table->base, fd, STREAM_MANAGER,
 							 NULL, &pipe_callbacks[i], instance);

@@ -134,8 +134,7 @@ instance_free(struct instance *instance)
 	held_close(instance);
 	process_leave(&instance->process);
 	record_unref(instance->record);
-	if (instance->journal >= 0)
-		close(instance->journal);
+	journal_close(instance);
 	if (instance->timer)
 		event_free(instance->timer);
 	if (instance->answer_timer)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <event2/thread.h>
 #include <openssl/crypto.h>
+#include <pwd.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
@@ -49,16 +50,37 @@ make_folder(const char *path)
 	return rc;
 }
 
+/* Lets another user go through a folder to what is its own; it cannot look around in there. */
 static int
-make_run_folders(const struct options *options)
+open_way(const char *path)
 {
-	static const char *const names[] = { "", "/fifos", "/socks", "/instances" };
+	struct stat st;
+
+	if (stat(path, &st) == 0 && ((st.st_mode & S_IXOTH) || chmod(path, st.st_mode | 0011) == 0))
+		return 0;
+	int rc = -errno;
+	log_error("cannot let vtpmd through to its pipes in %s: %s; see --user", path,
+		  strerror(-rc));
+	return rc;
+}
+
+static int
+make_run_folders(const struct manager *manager)
+{
+	static const struct {
+		const char *name;
+		bool way; /* to the pipes of a vtpmd */
+	} folders[] = {
+		{ "", true }, { "/fifos", true }, { "/socks", false }, { "/instances", false }
+	};
 	char path[PATH_SIZE];
 	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && i < sizeof(names) / sizeof(names[0]); i++) {
-		snprintf(path, sizeof(path), "%s%s", options->run_dir, names[i]);
+	for (size_t i = 0; rc == 0 && i < sizeof(folders) / sizeof(folders[0]); i++) {
+		snprintf(path, sizeof(path), "%s%s", manager->options->run_dir, folders[i].name);
 		rc = make_folder(path);
+		if (rc == 0 && folders[i].way && manager->user)
+			rc = open_way(path);
 	}
 	return rc;
 }
@@ -140,12 +162,39 @@ open_ek_ca(struct manager *manager)
 	return manager->ek_ca ? 0 : -EINVAL;
 }
 
+/* A manager that is not root can only run vtpmds as itself. */
+static int
+choose_user(struct manager *manager)
+{
+	static struct process_user user;
+	const char *name = manager->options->user;
+
+	if (geteuid() != 0) {
+		if (name)
+			log_warning("--user %s: only root can run others as another user", name);
+		return 0;
+	}
+	const struct passwd *entry = getpwnam(name ? name : "vtpm");
+	if (!entry && !name)
+		entry = getpwnam("nobody");
+	if (!entry) {
+		log_error("--user %s: there is no such user", name ? name : "nobody");
+		return -ENOENT;
+	}
+	user = (struct process_user) { .uid = entry->pw_uid, .gid = entry->pw_gid };
+	if (user.uid != 0)
+		manager->user = &user;
+	return 0;
+}
+
 /* Each step logs why it fails. */
 static int
 start(struct manager *manager)
 {
-	int rc = make_run_folders(manager->options);
+	int rc = choose_user(manager);
 
+	if (rc == 0)
+		rc = make_run_folders(manager);
 	if (rc == 0)
 		rc = store_open(&manager->store, manager->options->state_dir);
 	if (rc == 0)

@@ -21,6 +21,7 @@
 
 #include "manager/listener.h"
 #include "manager/options.h"
+#include "manager/process.h"
 
 struct backends;
 struct console;
@@ -35,6 +36,7 @@ struct worker;
 struct manager {
 	const struct options *options;
 	time_t started;
+	const struct process_user *user; /* whom vtpmds run as; NULL: as the manager does */
 
 	struct listener *console_listener;
 	struct listener *instance_listener;

@@ -32,6 +32,8 @@ static const char usage[] =
     "  --backend xen|fifo|dev:PATH where guests' commands come from; may be repeated\n"
     "  --hotplug-script PATH|none  run for each device (default /etc/xen/scripts/vtpm)\n"
     "  --vtpmd PATH                the program that is one TPM\n"
+    "  --user NAME                 whom it runs as when the manager is root (default vtpm, if\n"
+    "                              there is one, or nobody)\n"
     "  --foreground                do not become a daemon\n"
     "  --log-level error|warning|info|debug\n"
     "  --help, --version\n"
@@ -50,6 +52,7 @@ enum option_key {
 	OPT_BACKEND,
 	OPT_HOTPLUG,
 	OPT_VTPMD,
+	OPT_USER,
 	OPT_FOREGROUND,
 	OPT_LOG_LEVEL,
 	OPT_ANSWER_SECONDS,
@@ -71,6 +74,7 @@ static const struct option long_options[] = {
 	{ "backend", required_argument, NULL, OPT_BACKEND },
 	{ "hotplug-script", required_argument, NULL, OPT_HOTPLUG },
 	{ "vtpmd", required_argument, NULL, OPT_VTPMD },
+	{ "user", required_argument, NULL, OPT_USER },
 	{ "foreground", no_argument, NULL, OPT_FOREGROUND },
 	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
 	/* For tests: how long an instance may be silent before it counts as hung. */
@@ -187,6 +191,9 @@ parse_option(struct options *options, enum option_key key, const char *value)
 		return GO_ON;
 	case OPT_VTPMD:
 		options->vtpmd = value;
+		return GO_ON;
+	case OPT_USER:
+		options->user = value;
 		return GO_ON;
 	case OPT_FOREGROUND:
 		options->foreground = true;

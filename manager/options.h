@@ -23,6 +23,7 @@ struct options {
 	unsigned backend_count;
 	const char *hotplug_script; /* NULL: none */
 	const char *vtpmd;
+	const char *user; /* that vtpmd runs as if the manager is root; NULL: the default */
 	bool foreground;
 	const char *log_level;
 	unsigned answer_seconds; /* longest legal time of one TPM command */

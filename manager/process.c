@@ -10,7 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -137,6 +139,24 @@ child_place_fds(const struct process_plan *plan)
 	return 0;
 }
 
+/*
+ * Gives up the privileges of root, but for the locking of memory, which keeps secrets off the swap.
+ * The system calls themselves: what libc puts around them is for processes with threads.
+ */
+static int
+child_become(const struct process_user *user)
+{
+	const struct rlimit all = { RLIM_INFINITY, RLIM_INFINITY };
+
+	if (!user)
+		return 0;
+	setrlimit(RLIMIT_MEMLOCK, &all);
+	return syscall(SYS_setgroups, 0, NULL) < 0 || syscall(SYS_setgid, user->gid) < 0 ||
+		       syscall(SYS_setuid, user->uid) < 0
+		   ? -1
+		   : 0;
+}
+
 static void __attribute__((noreturn)) child_run(struct child *child)
 {
 	struct sigaction dfl = { .sa_handler = SIG_DFL };
@@ -155,7 +175,7 @@ static void __attribute__((noreturn)) child_run(struct child *child)
 	append_number(child->listen_pid, (unsigned)getpid());
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (program >= 0 && report >= 0 && null >= 0 && dup2(null, 0) == 0 && dup2(null, 1) == 1 &&
-	    child_place_fds(child->plan) == 0)
+	    child_place_fds(child->plan) == 0 && child_become(child->plan->user) == 0)
 		fexecve(program, (char *const *)(uintptr_t)child->plan->args, child->env);
 	int error = errno;
 	if (write(report, &error, sizeof(error)) < 0)

@@ -23,12 +23,19 @@ struct process_fd {
 	const char *name;
 };
 
+/* Whom a program runs as, with no other groups. */
+struct process_user {
+	uid_t uid;
+	gid_t gid;
+};
+
 /* What to start. It gets these arguments and descriptors, stderr, and nothing else of ours. */
 struct process_plan {
 	const char *program;
 	const char *args[PROCESS_ARGS_MAX]; /* args[0] is the name; NULL ends them */
 	struct process_fd fds[PROCESS_FDS_MAX];
 	unsigned fd_count;
+	const struct process_user *user; /* NULL: as we do */
 };
 
 /* A process and the watch over it. Zeros: none. */

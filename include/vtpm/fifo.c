@@ -10,11 +10,10 @@ fifo_open(const char *path)
 {
 	struct stat st;
 
-	if (mkfifo(path, 0600) < 0 && errno != EEXIST)
-		return -errno;
+	int made = mkfifo(path, 0600) == 0 ? 0 : -errno;
 	int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
-		return errno == ELOOP ? -EEXIST : -errno;
+		return errno == ELOOP ? -EEXIST : errno == ENOENT ? made : -errno;
 	if (fstat(fd, &st) < 0 || !S_ISFIFO(st.st_mode)) {
 		close(fd);
 		return -EEXIST;

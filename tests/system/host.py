@@ -215,19 +215,23 @@ class Host:
         process.address = address
         return process
 
-    def manager(self, *options, wait=True):
+    def manager(self, *options, wait=True, user=None):
         """vtpm_managerd on this host's folders, with the fifo back-end and the emulated chip.
 
-        options: more of its command line; --tpm and so on there win over these.
+        options: more of its command line; --tpm and so on there win over these. user: whom it runs
+        as, and who owns the folders.
         """
-        self.state_dir.mkdir(exist_ok=True)
-        self.run_dir.mkdir(exist_ok=True)
+        for folder in (self.state_dir, self.run_dir):
+            folder.mkdir(exist_ok=True)
+            if user:
+                shutil.chown(folder, user)
         defaults = {"--tpm": "emulated", "--backend": "fifo", "--hotplug-script": "none",
                     "--state-dir": self.state_dir, "--run-dir": self.run_dir,
                     "--vtpmd": BUILD / "vtpmd"}
         chosen = [word for name, value in defaults.items() if name not in options
                   for word in (name, value)]
-        process = self.start(BUILD / "vtpm_managerd", "--foreground", *chosen, *options)
+        process = self.start(BUILD / "vtpm_managerd", "--foreground", *chosen, *options,
+                             **{"user": user, "extra_groups": []} if user else {})
         if wait:
             address = f"unix:{self.run_dir / manager.VTPM_PATH_MANAGER}"
             until(lambda: accepts(address), "the manager listens", process)

@@ -2,6 +2,8 @@
 import hashlib
 import json
 import os
+import pwd
+import re
 import shutil
 import signal
 import struct
@@ -73,6 +75,22 @@ def test_instance_gets_a_clean_environment_and_its_own_descriptors_only(rig):
     assert foreign == []
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be somebody else")
+@pytest.mark.parametrize("option, name", [((), "nobody"), (("--user", "daemon"), "daemon"),
+                                          (("--user", "root"), "root")])
+def test_instances_of_root_run_as_a_user_without_privileges(host, option, name):
+    if not option and "vtpm" in {entry.pw_name for entry in pwd.getpwall()}:
+        name = "vtpm"
+    rig = Rig(host, *option)
+    user = pwd.getpwnam(name)
+    status = Path(f"/proc/{rig.show(5)['pid']}/status").read_text()
+    assert re.search(r"^Uid:\t(.*)$", status, re.M)[1].split() == 4 * [str(user.pw_uid)]
+    if name != "root":
+        assert re.search(r"^Groups:\t(.*)$", status, re.M)[1].split() == []
+        assert int(re.search(r"^CapEff:\t(.*)$", status, re.M)[1], 16) == 0
+    rig.tpm(5).pcr_read(0)
+
+
 def test_instance_that_hangs_is_killed_and_its_command_answered_by_the_next(rig):
     # Making a TPM takes long on a busy machine: only a manager that finds one is impatient.
     rig.process.kill9()
@@ -108,6 +126,26 @@ def test_stopped_instance_delays_no_other(rig):
     os.kill(rig.show(5)["pid"], signal.SIGCONT)
     for _ in range(20):
         assert rig.backend.receive(5)[6:10] == bytes(4)
+
+
+def test_fifty_neighbours_of_a_busy_instance_are_answered(host):
+    """However long its command takes: it is stopped in the middle until all others have answered."""
+    host.manager()
+    busy, neighbours = 1, range(2, 52)
+    for number in (busy, *neighbours):
+        host.vtpmctl("open", number)
+    backend = host.closes(FifoBackend(host.run_dir))
+    pid = instance_pid(host, busy)
+    os.kill(pid, signal.SIGSTOP)
+    read = struct.pack(">HIII", spec.TPM_TAG_RQU_COMMAND, 14, spec.TPM_ORD_PcrRead, 3)
+    for _ in range(3):
+        for number in (busy, *neighbours):
+            backend.send(number, read)
+        for number in neighbours:
+            assert backend.receive(number)[6:10] == bytes(4)
+    assert not backend.waiting[busy]
+    os.kill(pid, signal.SIGCONT)
+    assert backend.receive(busy)[6:10] == bytes(4)
 
 
 def test_flood_of_commands_costs_only_its_own_instance(rig):

@@ -1,7 +1,9 @@
 """kill -9 under load: every command is answered exactly once, and the guest notices nothing."""
 import os
+import shutil
 import signal
 import struct
+import tempfile
 import threading
 from pathlib import Path
 
@@ -16,14 +18,18 @@ GUEST = "6d7a1a1e-2f5a-4f0a-9d0e-0b6c8f1d2e3f"
 OWNER = sha1(b"owner")
 
 
-@pytest.fixture
-def managed(host):
-    """A host with a manager and a running instance 5; .tpm is the guest's view of it."""
-    host.manager()
+def begin(host, **options):
+    """A manager and a running instance 5; host.tpm is the guest's view of it."""
+    host.manager(**options)
     host.vtpmctl("define", GUEST, "--id", 5)
     host.vtpmctl("open", GUEST)
     host.tpm = Tpm(host.closes(FifoBackend(host.run_dir)).guest(5))
     return host
+
+
+@pytest.fixture
+def managed(host):
+    return begin(host)
 
 
 def pids(host, *words):
@@ -43,11 +49,31 @@ def kill_vtpmd(host):
     until(lambda: pid not in pids(host, "pvm", "5"), "vtpmd is gone")
 
 
-def kill_manager(host):
+@pytest.fixture
+def in_memory(host):
+    """The run folder of a host in tmpfs, as below /run."""
+    host.run_dir = Path(tempfile.mkdtemp(prefix="vtpm-", dir="/dev/shm"))
+    host.run_dir.chmod(0o711)
+    yield host
+    shutil.rmtree(host.run_dir)
+
+
+def kill_both(host):
+    """kill -9 of the manager and of every vtpmd at once; a new manager."""
+    managers = [p for p in host.processes if p.name == "vtpm_managerd" and p.poll() is None]
+    os.kill(managers[-1].pid, signal.SIGKILL)
+    for pid in pids(host, "pvm", "5"):
+        os.kill(pid, signal.SIGKILL)
+    managers[-1].wait()
+    host.tpm.transport.manager_died()
+    host.manager()
+
+
+def kill_manager(host, **next_manager):
     managers = [p for p in host.processes if p.name == "vtpm_managerd" and p.poll() is None]
     managers[-1].kill9()
     host.tpm.transport.manager_died()
-    host.manager()
+    host.manager(**next_manager)
 
 
 class Load(threading.Thread):
@@ -181,3 +207,48 @@ def test_qemu_survives_the_kill_of_a_vtpmd_that_an_earlier_manager_started(hvm):
     hvm.manager()
     kill_hvm_vtpmd(hvm)
     assert hvm.tpm.pcr_read(1) == value
+
+
+def test_failure_is_passed_on_by_the_next_manager(managed):
+    """It is the TPM's own, not that of a manager that finds no TPM."""
+    pid, = pids(managed, "pvm", "5")
+    os.kill(pid, signal.SIGSTOP)
+    backend = managed.tpm.transport.backend
+    no_pcrs = bytes(20) + b"\0\3" + bytes(3)
+    backend.send(5, struct.pack(">HII", spec.TPM_TAG_RQU_COMMAND, 10 + len(no_pcrs),
+                                manager.VTPM_TPM_ORD_DEEP_QUOTE) + no_pcrs)
+    spool, = managed.run_dir.glob("instances/*.spool")
+    until(lambda: spool.stat().st_size > 0, "the manager has read the command")
+    kill_manager(managed)
+    os.kill(pid, signal.SIGCONT)
+    assert int.from_bytes(backend.receive(5)[6:10], "big") == spec.TPM_FAIL
+
+
+def test_death_of_manager_and_vtpmd_together_costs_nothing(in_memory, managed):
+    load = Load(managed.tpm)
+    load.start()
+    try:
+        for round_number in range(5):
+            load.advance(7 + round_number)
+            kill_both(managed)
+        load.advance(10)
+    finally:
+        load.finish()
+    assert managed.tpm.pcr_read(load.pcr) == load.value
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be somebody else")
+def test_unprivileged_manager_leaves_its_instances_to_the_next_one(in_memory):
+    host = begin(in_memory, user="nobody")
+    load = Load(host.tpm)
+    load.start()
+    try:
+        for round_number in range(3):
+            load.advance(7 + round_number)
+            kill_manager(host, user="nobody")
+            kill_vtpmd(host)  # goes on from the journal that the new manager has taken over
+        load.advance(10)
+    finally:
+        load.finish()
+    assert host.tpm.pcr_read(load.pcr) == load.value
+    assert "cannot be taken over" not in "".join(text for _, text in host.logs())
