@@ -150,7 +150,7 @@ check-format:
 check-unit: $(UNIT_TESTS:tests/unit/%.c=$(BUILD)/unit/%)
 	@find $(BUILD)/san -name '*.gcda' -delete
 	@printf '%s\n' $^ | xargs -n 1 -P $(shell nproc) tests/unit/run
-	@tests/coverage $(BUILD)/san/tpmcore
+	@tests/coverage $(BUILD)/san/tpmcore 90
 
 check-system: all $(BUILD)/frontend $(BUILD)/xenstored_shim.so
 	@$(PYTHON) -m pytest -q --tb=short -p no:cacheprovider --durations=5 tests/system
