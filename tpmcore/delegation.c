@@ -117,8 +117,6 @@ tpm_Delegate_Manage(struct command *c)
 
 	if (opCode != TPM_FAMILY_CREATE && !f)
 		return TPM_BADINDEX;
-	if (opCode == 0 || opCode > TPM_FAMILY_INVALIDATE)
-		return TPM_BAD_PARAMETER;
 	if (c->auth_count == 0)
 		rc = check_no_owner_write(c->tpm);
 	else if (opCode != TPM_FAMILY_CREATE)
@@ -126,6 +124,8 @@ tpm_Delegate_Manage(struct command *c)
 	if (rc == TPM_SUCCESS && c->auth_count == 0 && opCode != TPM_FAMILY_CREATE &&
 	    f->flags & TPM_FAMFLAG_DELEGATE_ADMIN_LOCK)
 		rc = TPM_DELEGATE_LOCK;
+	if (rc == TPM_SUCCESS && (opCode == 0 || opCode > TPM_FAMILY_INVALIDATE))
+		rc = TPM_BAD_PARAMETER;
 	if (rc == TPM_SUCCESS)
 		rc = family_operations[opCode](c, f, opData);
 	if (rc)
@@ -235,7 +235,11 @@ tpm_Delegate_LoadOwnerDelegation(struct command *c)
 	if (rc == TPM_SUCCESS)
 		rc = by_owner ? check_used_family(c, b.pub.familyID) : check_no_owner_write(c->tpm);
 	const struct family *f = family_find(c->tpm, b.pub.familyID);
-	if (rc == TPM_SUCCESS && (!f || index >= MAX_DELEGATES))
+	if (rc == TPM_SUCCESS && !f)
+		rc = TPM_BADINDEX;
+	if (rc == TPM_SUCCESS && !(f->flags & TPM_FAMFLAG_ENABLE))
+		rc = TPM_DISABLED_CMD;
+	if (rc == TPM_SUCCESS && index >= MAX_DELEGATES)
 		rc = TPM_BADINDEX;
 	if (rc == TPM_SUCCESS && !by_owner && f->flags & TPM_FAMFLAG_DELEGATE_ADMIN_LOCK)
 		rc = TPM_DELEGATE_LOCK;

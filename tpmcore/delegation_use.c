@@ -99,7 +99,7 @@ delegation_terminate(struct tpm *tpm, uint32_t familyID)
 			session_terminate(s);
 }
 
-/* What a DSAP session is opened with: a row of the table or a blob. */
+/* What a DSAP session is opened with: a row of the table or a blob, of a family that is enabled. */
 static TPM_RESULT
 find_delegation(struct command *c, uint8_t type, uint32_t keyHandle, struct reader entityValue,
 		struct delegate_public *pub, uint8_t *auth, struct entity *entity)
@@ -117,13 +117,15 @@ find_delegation(struct command *c, uint8_t type, uint32_t keyHandle, struct read
 		*pub = row->pub;
 		*entity = entity_owner(c->tpm);
 		memcpy(auth, row->auth, DIGEST_SIZE);
-		return TPM_SUCCESS;
+		return family_check(c->tpm, pub);
 	}
 	if (type != TPM_ET_DEL_OWNER_BLOB && type != TPM_ET_DEL_KEY_BLOB)
 		return TPM_BAD_PARAMETER;
 	TPM_RESULT rc = delegation_blob_read(entityValue, &b);
 	if (rc == TPM_SUCCESS && (b.tag == TPM_TAG_DELG_KEY_BLOB) != (type == TPM_ET_DEL_KEY_BLOB))
 		rc = TPM_WRONG_ENTITYTYPE;
+	if (rc == TPM_SUCCESS)
+		rc = family_check(c->tpm, &b.pub);
 	if (rc == TPM_SUCCESS)
 		rc = delegation_blob_check(c->tpm, &b);
 	if (rc == TPM_SUCCESS)
@@ -158,8 +160,6 @@ tpm_DSAP(struct command *c)
 	TPM_RESULT rc = find_delegation(c, (uint8_t)entityType, keyHandle, reader_sized(&c->in),
 					&pub, auth, &entity);
 
-	if (rc == TPM_SUCCESS)
-		rc = family_check(c->tpm, &pub);
 	if (rc == TPM_SUCCESS) {
 		entity.secret = auth;
 		rc = session_open(c, TPM_PID_DSAP, (uint8_t)(entityType >> 8), &entity,

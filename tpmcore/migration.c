@@ -186,10 +186,8 @@ tpm_CreateMigrationBlob(struct command *c)
 	unsigned entity = c->auth_count - 1;
 	struct private_area area;
 	struct key migrationKey;
-	TPM_RESULT rc = migration_key_read(c, &migrationKey, &scheme);
+	TPM_RESULT ticket_rc = migration_key_read(c, &migrationKey, &scheme), rc;
 
-	if (rc)
-		return rc;
 	if (c->key[0]->keyUsage != TPM_KEY_STORAGE)
 		return TPM_INVALID_KEYUSAGE;
 	if (c->auth[entity].session->protocol != TPM_PID_OIAP)
@@ -199,6 +197,8 @@ tpm_CreateMigrationBlob(struct command *c)
 		rc = TPM_BAD_MIGRATION;
 	if (rc == TPM_SUCCESS)
 		rc = auth_verify(c, entity, entity_data(area.migrationAuth));
+	if (rc == TPM_SUCCESS)
+		rc = ticket_rc;
 	if (rc == TPM_SUCCESS && migrationType == TPM_MS_MIGRATE)
 		rc = migrate(c, &area, &migrationKey);
 	else if (rc == TPM_SUCCESS && migrationType == TPM_MS_REWRAP)

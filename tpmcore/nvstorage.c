@@ -253,8 +253,8 @@ find_area(struct tpm *tpm, uint32_t index, struct nv_area *dir)
 
 /*
  * TPM_NV_WriteValue and TPM_NV_ReadValue: the owner for an area that is the owner's, else nobody;
- * areas with AuthData of their own have their own commands. While NV is not locked only an
- * authorization that is given counts.
+ * areas with AuthData of their own have their own commands. While NV is not locked the owner need
+ * not, but may, show the authorization.
  */
 static TPM_RESULT
 check_owner_access(struct command *c, const struct nv_area *a, uint32_t by_owner, uint32_t by_auth)
@@ -263,11 +263,11 @@ check_owner_access(struct command *c, const struct nv_area *a, uint32_t by_owner
 	bool locked = PERMANENT_FLAG(c->tpm, NV_LOCKED);
 	TPM_RESULT rc = TPM_SUCCESS;
 
-	if (locked && a->pub.attributes & by_auth)
+	if (a->pub.attributes & by_auth || (c->auth_count > 0 && !owned))
 		return TPM_AUTH_CONFLICT;
 	if (locked && owned)
 		rc = check_available(c->tpm);
-	if (rc == TPM_SUCCESS && locked && owned != (c->auth_count > 0))
+	if (rc == TPM_SUCCESS && locked && owned && c->auth_count == 0)
 		rc = TPM_AUTH_CONFLICT;
 	if (rc || c->auth_count == 0)
 		return rc;

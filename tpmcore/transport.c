@@ -159,13 +159,13 @@ encrypted_secret(struct command *c, struct reader secret, struct transport *t)
 
 	if (!key)
 		return TPM_INVALID_KEYHANDLE;
+	if (key->keyUsage != TPM_KEY_STORAGE && key->keyUsage != TPM_KEY_LEGACY)
+		return TPM_INVALID_KEYUSAGE;
 	if (key->authDataUsage != TPM_AUTH_NEVER && c->auth_count == 0)
 		return TPM_AUTHFAIL;
 	rc = c->auth_count > 0 ? auth_verify_key(c, 0, key) : TPM_SUCCESS;
 	if (rc)
 		return rc;
-	if (key->keyUsage != TPM_KEY_STORAGE && key->keyUsage != TPM_KEY_LEGACY)
-		return TPM_INVALID_KEYUSAGE;
 	if ((rc = key_check_pcr(c, key)) != TPM_SUCCESS)
 		return rc;
 	if ((rc = key_decrypt(c->tpm, key, buf, &len, secret)) != TPM_SUCCESS)

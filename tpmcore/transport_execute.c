@@ -42,9 +42,6 @@ wrapped_command(struct wrapped *w, struct reader cmd, const struct ordinal **row
 	*row = ordinal_find(ordinal);
 	if (!*row)
 		return TPM_BAD_ORDINAL;
-	if (ordinal == TPM_ORD_EstablishTransport || ordinal == TPM_ORD_ExecuteTransport ||
-	    ordinal == TPM_ORD_ReleaseTransportSigned)
-		return TPM_NO_WRAP_TRANSPORT;
 	while (handles < 2 && (*row)->handles[handles] != HANDLE_NONE)
 		handles++;
 	/* A wrong tag is left to the command itself to find out. */
@@ -119,6 +116,14 @@ hash_keys(struct tpm *tpm, const struct wrapped *w, const struct ordinal *row, u
 	return TPM_SUCCESS;
 }
 
+static bool
+is_transport_command(const struct ordinal *row)
+{
+	return row->ordinal == TPM_ORD_EstablishTransport ||
+	       row->ordinal == TPM_ORD_ExecuteTransport ||
+	       row->ordinal == TPM_ORD_ReleaseTransportSigned;
+}
+
 /* Decrypts the command and checks that who sent it knows the session's secret; digest: H1. */
 static TPM_RESULT
 open_command(struct command *c, struct wrapped *cmd, const struct ordinal **row, uint8_t *digest)
@@ -136,6 +141,8 @@ open_command(struct command *c, struct wrapped *cmd, const struct ordinal **row,
 	crypto_sha1(c->in_digest, SPANS(SPAN(ordinal, 8), SPAN(digest, DIGEST_SIZE)));
 	if ((rc = transport_verify(c, 0)) != TPM_SUCCESS)
 		return rc;
+	if (is_transport_command(*row))
+		return TPM_NO_WRAP_TRANSPORT;
 	if (t->attributes & TPM_TRANSPORT_EXCLUSIVE && c->tpm->stany.exclusive != t->handle)
 		return TPM_TRANSPORT_NOTEXCLUSIVE;
 	return TPM_SUCCESS;

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from contract import spec
-from tpm12 import (Reader, Session, Tpm, TpmError, Key, key_template, pcr_info, pcr_info_long,
-                   pcr_selection, rsa_parms, sized, u8, u16, u32)
+from tpm12 import (IDENTITY_KEY, Key, Reader, Session, Tpm, TpmError, key_template, pcr_info,
+                   pcr_info_long, pcr_info_short, pcr_selection, rsa_parms, sized, u8, u16, u32)
 
 ORDINALS_C = Path(__file__).parents[2] / "tpmcore/ordinals.c"
 
@@ -51,6 +51,9 @@ def command_table():
 
 TABLE = command_table()
 
+NV_LOCK = (u16(spec.TPM_TAG_NV_DATA_PUBLIC) + u32(spec.TPM_NV_INDEX_LOCK) + pcr_info_short() * 2
+           + u16(spec.TPM_TAG_NV_ATTRIBUTES) + bytes(4 + 3 + 4) + bytes(20))
+
 # Commands whose answers hold random bytes, or bytes that depend on handles, keys or time.
 RANDOM_ANSWERS = {
     "GetRandom", "OIAP", "OSAP", "DSAP", "GetTicks", "TickStampBlob", "SaveContext", "LoadContext",
@@ -69,10 +72,8 @@ RANDOM_ANSWERS = {
 AVOIDED = {
     "TakeOwnership", "OwnerClear", "ForceClear", "RevokeTrust", "CreateEndorsementKeyPair",
     "CreateRevocableEK", "SetTempDeactivated", "PhysicalSetDeactivated", "OwnerSetDisable",
-    "PhysicalDisable", "ChangeAuthOwner", "SetOwnerInstall", "KillMaintenanceFeature", "FieldUpgrade",
-    "SetRedirection", "GetCapability", "SetCapability", "CreateMaintenanceArchive",
-    "LoadMaintenanceArchive", "LoadManuMaintPub", "ReadManuMaintPub", "Init", "DAA_Join", "DAA_Sign",
-    "ExecuteTransport", "EstablishTransport", "NV_DefineSpace", "ResetLockValue", "SetOwnerPointer",
+    "PhysicalDisable", "ChangeAuthOwner", "SetOwnerInstall", "FieldUpgrade", "SetRedirection",
+    "GetCapability", "SetCapability", "Init", "DAA_Join", "DAA_Sign", "ExecuteTransport", "EstablishTransport", "NV_DefineSpace", "ResetLockValue", "SetOwnerPointer",
     "SaveState", "LoadContext",
 }
 # Making an RSA key takes a while.
@@ -87,6 +88,19 @@ class Blob:
     damage: tuple = ()
 
 
+@dataclass
+class Event:
+    """What came of one command: the bytes are those that must agree.
+
+    Unless strict, more than one thing was wrong with it, and any of them may be what was found.
+    """
+    name: str
+    result: int
+    size: int = 0
+    content: bytes = b""
+    strict: bool = True
+
+
 COUNTER = object()  # a parameter: the id of the Twin's counter
 
 
@@ -97,17 +111,18 @@ class Twin:
     keys: list = field(default_factory=list)     # handles
     wrapped: list = field(default_factory=list)  # the same as Key
     blobs: dict = field(default_factory=dict)    # kind -> list of blobs
+    migration: Key = None
 
     USAGES = [(spec.TPM_KEY_SIGNING, 1, 2, 512, 0), (spec.TPM_KEY_SIGNING, 1, 3, 1024, 0),
               (spec.TPM_KEY_SIGNING, 1, 4, 512, 2), (spec.TPM_KEY_STORAGE, 3, 1, 2048, 0),
               (spec.TPM_KEY_STORAGE, 3, 1, 2048, 2), (spec.TPM_KEY_BIND, 3, 1, 1024, 0),
               (spec.TPM_KEY_LEGACY, 2, 2, 1024, 0)]
 
-    def settle(self):
+    def settle(self, nv_locked):
         """Owner, keys of each usage, sealed and bound data, an NV area, a counter."""
         tpm = self.tpm
         tpm.create_ek()
-        tpm.take_ownership(OWNER, SRK_AUTH)
+        self.srk = tpm.take_ownership(OWNER, SRK_AUTH)
         for usage, enc, sig, bits, flags in self.USAGES:
             template = key_template(usage, rsa_parms(enc, sig, bits), flags)
             key = tpm.create_wrap_key(spec.TPM_KH_SRK, SRK_AUTH, template, KEY_AUTH, DATA_AUTH)
@@ -127,6 +142,21 @@ class Twin:
                                   (0x1002, spec.TPM_NV_PER_PPWRITE)]:
             tpm.nv_define(OWNER, index, 32, permission, DATA_AUTH)
         self._create_counter()
+        self.identity = tpm.load_key2(spec.TPM_KH_SRK, SRK_AUTH, self._make_identity())
+        if nv_locked:
+            tpm.command(spec.TPM_ORD_NV_DefineSpace, NV_LOCK)
+
+    def _make_identity(self):
+        owner = self.tpm.osap_owner(OWNER)
+        params = owner.encrypt_auth(KEY_AUTH) + bytes(20) + IDENTITY_KEY
+        return Key(self.tpm.command(spec.TPM_ORD_MakeIdentity, params,
+                                    sessions=[self.tpm.oiap(SRK_AUTH), owner]))
+
+    def migrate_key(self, template):
+        """A key for TPM_MigrateKey, made when it is first needed."""
+        if not self.migration:
+            self.migration = self.tpm.create_wrap_key(spec.TPM_KH_SRK, SRK_AUTH, template, KEY_AUTH)
+        return self.migration
 
     def _create_counter(self):
         session = self.tpm.osap_owner(OWNER)
@@ -175,7 +205,7 @@ class Step:
         return self.fault not in ("random", "damaged")
 
     def run(self, twin):
-        """(result, size, bytes that must agree)."""
+        """The Event that it is, in a list."""
         sessions = []
         try:
             for i, (protocol, secret) in enumerate(self.sessions):
@@ -188,7 +218,8 @@ class Step:
         for session in sessions:
             self.gone(twin, session)
         self.undo(twin, result, content)
-        return result, len(content), b"" if self.row.name in RANDOM_ANSWERS else content
+        return [Event(self.row.name, result, len(content),
+                      b"" if self.row.name in RANDOM_ANSWERS else content, self.strict)]
 
     def entity(self, twin, i):
         """What an OSAP session for the command is opened for."""

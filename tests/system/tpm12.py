@@ -231,12 +231,14 @@ class Tpm:
     def __init__(self, transport):
         self.transport = transport
 
-    def command(self, ordinal, params=b"", handles=(), sessions=(), out_handles=0):
+    def command(self, ordinal, params=b"", handles=(), sessions=(), out_handles=0,
+                hash_in=lambda params: params, hash_out=lambda params, auth: params):
         """Runs a command; returns (a Reader of) the response: out_handles handles, parameters.
 
         params are those that the authorization digest covers, handles come in front of them.
+        hash_in and hash_out say what a digest covers instead; auth: the response's authorizations.
         """
-        digest = sha1(u32(ordinal), params)
+        digest = sha1(u32(ordinal), hash_in(params))
         body = b"".join(map(u32, handles)) + params + b"".join(s.sign(digest) for s in sessions)
         tag = spec.TPM_TAG_RQU_COMMAND + len(sessions)
         header = u16(tag) + u32(spec.TPM_HEADER_SIZE + len(body)) + u32(ordinal)
@@ -250,8 +252,8 @@ class Tpm:
         assert tag == spec.TPM_TAG_RSP_COMMAND + len(sessions)
         auth_at = size - 41 * len(sessions)
         parameters = response.data[response.at + 4 * out_handles:auth_at]
-        digest = sha1(u32(result), u32(ordinal), parameters)
         auth = Reader(response.data[auth_at:])
+        digest = sha1(u32(result), u32(ordinal), hash_out(parameters, auth.data))
         for session in sessions:
             session.check(digest, auth)
         return Reader(response.data[response.at:auth_at])
