@@ -32,9 +32,10 @@ on_signal(evutil_socket_t fd, short what, void *arg)
 	struct signals *signals = arg;
 
 	(void)fd;
+	/* Both at once, when a command that ran meanwhile has asked. */
 	if (what & EV_READ)
 		signals_ask(signals);
-	else
+	if (what & EV_TIMEOUT)
 		signals->changed(signals->ctx);
 }
 
