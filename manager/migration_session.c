@@ -4,7 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "manager/manager.h"
 #include "manager/migration_key.h"
+#include "manager/root_key.h"
+#include "manager/worker.h"
 
 enum { SESSIONS_MAX = 64 }; /* each way; the oldest one goes */
 
@@ -19,6 +22,13 @@ struct migration_sessions {
 	struct received received[SESSIONS_MAX];
 	unsigned begun_next;
 	unsigned received_next;
+	bool anchoring; /* it is on the list of the chip's worker */
+};
+
+/* Goes to the chip's worker, and from there a task back to the console. */
+struct anchoring {
+	struct task task;
+	struct manager *manager;
 };
 
 struct migration_sessions *
@@ -104,4 +114,40 @@ migration_session_recall(const struct migration_sessions *sessions, struct reade
 		return true;
 	}
 	return false;
+}
+
+/* What leaves from here on asks for another one. */
+static void
+anchoring_begun(struct task *task)
+{
+	struct anchoring *anchoring = TASK_OWNER(task, struct anchoring, task);
+
+	anchoring->manager->sessions->anchoring = false;
+	free(anchoring);
+}
+
+static void
+anchor_on_chip(void *arg)
+{
+	struct anchoring *anchoring = arg;
+	struct manager *manager = anchoring->manager;
+
+	anchoring->task.run = anchoring_begun;
+	listener_post(manager->console_listener, &anchoring->task);
+	root_key_anchor(manager->store, manager->tpm);
+}
+
+void
+migration_anchor(struct manager *manager)
+{
+	struct anchoring *anchoring =
+	    manager->sessions->anchoring ? NULL : malloc(sizeof(*anchoring));
+
+	if (!anchoring)
+		return;
+	anchoring->manager = manager;
+	if (worker_submit(manager->chip, anchor_on_chip, anchoring) < 0)
+		free(anchoring);
+	else
+		manager->sessions->anchoring = true;
 }

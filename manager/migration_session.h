@@ -15,6 +15,8 @@
 #include "manager/physical_tpm.h"
 #include "manager/store.h"
 
+struct manager;
+
 /* The key for one destination. */
 struct migration_session {
 	char host[STORE_PEER_MAX]; /* "": none */
@@ -37,6 +39,12 @@ void migration_sessions_free(struct migration_sessions *sessions);
 int migration_session_begin(struct migration_sessions *sessions, const char *host,
 			    const struct physical_tpm_public *pub,
 			    const struct migration_session **session);
+
+/*
+ * migration_anchor: has the chip's worker advance the host's anchor, since a vTPM has left: an old
+ * copy of the store's folder would bring it back. Does not wait.
+ */
+void migration_anchor(struct manager *manager);
 
 /* migration_session_find: NULL if there is no key for host (any more). */
 const struct migration_session *migration_session_find(const struct migration_sessions *sessions,

@@ -276,6 +276,7 @@ privileged_commit(struct request *request)
 	known.peer_time = (uint64_t)time(NULL);
 	if (!migrate_update(request, &known))
 		return;
+	migration_anchor(request->manager);
 	log_info("%s: has left for %s (fence %llu)", migrate_text(&known, text), known.peer,
 		 (unsigned long long)known.fence);
 	tell_secret(request, &known);

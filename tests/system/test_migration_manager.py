@@ -3,6 +3,7 @@
 The steps are carried out here one by one; vtpm_migrator does the same.
 """
 import itertools
+import json
 import os
 import shutil
 import signal
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from contract import manager, spec
-from host import Host, children
+from host import Host, children, until
 from test_manager_console import connection, u32
 from test_power_cut import CALLS, kill_at_call
 from tpm12 import (Reader, Tpm, TpmError, WELL_KNOWN, key_template, rsa_parms, sha1, sized)
@@ -516,6 +517,30 @@ def test_state_that_was_not_kept_is_not_resumed(move):
     assert stale.returncode == 1 and "has run on since" in stale.stderr
     assert f"vtpmctl open {move.number} --startup clear" in stale.stderr
     move.source.vtpmctl("open", move.number, "--startup", "clear")
+
+
+def test_old_copy_of_the_whole_folder_does_not_bring_back_what_has_left(move):
+    site = move.source
+
+    def anchor():
+        return json.loads(site.vtpmctl("status", "--json").stdout)["tpm-anchor"]
+
+    # The chip's own state is in the folder of a host with an emulated one; a real one is not copied.
+    old, new, chip = site.path("old"), site.path("new"), "emulated-tpm.data"
+    move.upto(Move.migrate_in)
+    before = anchor()
+    shutil.copytree(site.state_dir, old, ignore=shutil.ignore_patterns(chip))
+    move.commit()
+    until(lambda: anchor() != before, "the anchor has moved")
+    move.activate()
+    site.process.kill9()
+    shutil.copytree(site.state_dir, new, ignore=shutil.ignore_patterns(chip))
+    shutil.copytree(old, site.state_dir, dirs_exist_ok=True)
+    refusing = site.manager(wait=False)
+    assert refusing.wait(60) == 1 and "old copy" in refusing.log().lower()
+    shutil.copytree(new, site.state_dir, dirs_exist_ok=True)
+    site.boot()
+    assert move.states() == (State.MIGRATED, State.HERE)
 
 
 CHIPS = {"emulated": None, "1.2": False, "2.0": True}
