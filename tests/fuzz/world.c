@@ -54,7 +54,7 @@ key_of(uint16_t usage, uint16_t enc, uint16_t sig, uint32_t flags, uint32_t bits
 			   .parms = { TPM_ALG_RSA, enc, sig, bits, 2, 65537, 0 },
 			   .payload = TPM_PT_ASYM };
 
-	crypto_rsa_generate(&key.rsa, bits, 65537, NULL, NULL);
+	crypto_rsa_generate(&key.rsa, bits, 65537, NULL);
 	return key;
 }
 
