@@ -4,6 +4,7 @@
 #   make demo       see a host with vTPMs work, and survive kill -9
 #   make check      all tests: format, unit, system, fuzz; make check-RING runs one of them
 #   make install    programs, scripts, units and man pages below $(DESTDIR)$(PREFIX)
+#   make bench      measures what a busy vTPM costs the others
 #   make format     formats the C sources
 #
 # demo and check install the Debian packages that are missing, when run as root.
@@ -71,7 +72,7 @@ FUZZERS    := $(wildcard tests/fuzz/fuzz_*.c)
 C_FILES    := $(wildcard $(addsuffix /*.[ch],include/vtpm tpmcore instance manager migration \
 	tests/unit tests/fuzz tests/system tests/xen tests/bench))
 
-.PHONY: all demo check check-format check-unit check-system check-fuzz check-xen xen-demo format install clean
+.PHONY: all bench demo check check-format check-unit check-system check-fuzz check-xen xen-demo format install clean
 all: $(PROGRAMS:%=$(BUILD)/%)
 
 # Three builds of every object: opt/ for the programs, san/ for unit tests under sanitizers with
@@ -130,6 +131,9 @@ FAKED        := $(shell sed -n 's/^__typeof__(\(.*\)) .*/-Wl,--wrap=\1/p' tests/
 $(BUILD)/fuzzers/%: $(BUILD)/fuzz/tests/fuzz/%.o $(FUZZ_SUPPORT) $(BUILD)/fuzz/layers.a
 	@mkdir -p $(@D)
 	$(CLANG) $(SANITIZERS) -fsanitize=fuzzer $(FAKED) -o $@ $^ $(LDLIBS)
+
+bench: all
+	@$(PYTHON) tests/bench/neighbours.py
 
 demo:
 	@.ci/install

@@ -1,8 +1,11 @@
 #!/usr/bin/python3 -B
-"""What an instance that makes keys costs its neighbours: latency of PCRRead of 50 other guests,
-before and meanwhile. Prints percentiles in microseconds.
+"""What an instance that makes keys costs its neighbours: latency of PCRRead of 50 other guests.
 
-usage: tests/bench/neighbours.py [GUESTS [ROUNDS]]
+Pairs of blocks, one while it rests and one while it works, take turns, so that whatever else the
+machine does hits both alike. Prints percentiles in microseconds, and by how much the p99 moves from
+the one to the other within a pair.
+
+usage: tests/bench/neighbours.py [GUESTS [PAIRS [ROUNDS]]]
 """
 import statistics
 import sys
@@ -56,16 +59,30 @@ class SharedBackend(FifoBackend):
 
 
 class KeyMaker(threading.Thread):
-    """A guest that makes one 2048-bit key after the other."""
+    """A guest that makes one 2048-bit key after the other, while it may."""
 
     def __init__(self, tpm):
-        super().__init__()
-        self.tpm, self.stopped, self.keys = tpm, False, 0
+        super().__init__(daemon=True)
+        self.tpm, self.keys = tpm, 0
+        self.may, self.rests = threading.Event(), threading.Event()
+        self.rests.set()
+        self.start()
 
     def run(self):
-        while not self.stopped:
+        while True:
+            self.rests.set()
+            self.may.wait()
+            self.rests.clear()
             self.tpm.create_wrap_key(spec.TPM_KH_SRK, WELL_KNOWN, SIGNING_KEY, OWNER)
             self.keys += 1
+
+    def work(self):
+        self.may.set()
+
+    def rest(self):
+        """Waits until the key that it makes is done."""
+        self.may.clear()
+        self.rests.wait()
 
 
 def measure(backend, guests, rounds):
@@ -80,31 +97,39 @@ def measure(backend, guests, rounds):
     return times
 
 
-def report(name, times):
-    cuts = statistics.quantiles(times, n=1000)
-    print(f"{name:<28} p50 {cuts[499]:8.0f}  p99 {cuts[989]:8.0f}  p99.9 {cuts[998]:8.0f}  "
-          f"max {max(times):8.0f}")
+def percentiles(times):
+    cuts = statistics.quantiles(times, n=100)
+    return cuts[49], cuts[98]
 
 
-def main(guest_count=50, rounds=200):
+def report(name, blocks):
+    p50, p99 = percentiles([time for block in blocks for time in block])
+    print(f"{name:<28} p50 {p50:8.0f}  p99 {p99:8.0f}  max {max(map(max, blocks)):8.0f}")
+
+
+def main(guest_count=50, blocks=20, rounds=20):
     guests = range(BUSY + 1, BUSY + 1 + guest_count)
+    quiet, busy = [], []
     with Host() as host:
         host.manager()
         for number in (BUSY, *guests):
             host.vtpmctl("open", number)
         backend = host.closes(SharedBackend(host.run_dir))
-        busy = Tpm(backend.guest(BUSY))
-        busy.take_ownership(OWNER)
+        tpm = Tpm(backend.guest(BUSY))
+        tpm.take_ownership(OWNER)
+        maker = KeyMaker(tpm)
         measure(backend, guests, 10)
-        report(f"{guest_count} guests, quiet", measure(backend, guests, rounds))
-        maker = KeyMaker(busy)
-        maker.start()
-        try:
-            report(f"{guest_count} guests, one makes keys", measure(backend, guests, rounds))
-        finally:
-            maker.stopped = True
-            maker.join()
-        print(f"keys made meanwhile: {maker.keys}")
+        for _ in range(blocks):
+            quiet.append(measure(backend, guests, rounds))
+            maker.work()
+            busy.append(measure(backend, guests, rounds))
+            maker.rest()
+    report(f"{guest_count} guests, quiet", quiet)
+    report(f"{guest_count} guests, one makes keys", busy)
+    moved = [percentiles(b)[1] - percentiles(a)[1] for a, b in zip(quiet, busy)]
+    low, middle, high = statistics.quantiles(moved, n=4)
+    print(f"p99 moves by {middle:.0f} us (median of {blocks} pairs; quartiles {low:.0f}, {high:.0f}), "
+          f"{maker.keys} keys made meanwhile")
 
 
 if __name__ == "__main__":
