@@ -35,7 +35,7 @@ migrator_init(struct migrator *migrator, const struct migrator_options *options,
 {
 	static const int signals[] = { SIGINT, SIGTERM };
 
-	*migrator = (struct migrator) { .options = options, .console.run_dir = options->run_dir };
+	*migrator = (struct migrator) { .options = options, .own.run_dir = options->run_dir };
 	migrator->progress.style = options->json           ? PROGRESS_JSON
 				   : isatty(STDOUT_FILENO) ? PROGRESS_BAR
 							   : PROGRESS_LINES;
@@ -54,7 +54,7 @@ migrator_free(struct migrator *migrator)
 {
 	remote_free(migrator->remote);
 	domains_close(migrator->domains);
-	console_free(&migrator->console);
+	own_manager_free(&migrator->own);
 	free(migrator->session);
 	for (size_t i = 0; i < 2; i++) {
 		if (migrator->signals[i])
@@ -87,8 +87,8 @@ migrator_here(struct migrator *migrator, uint32_t ordinal, const struct writer *
 	int rc;
 
 	for (;;) {
-		rc = console_call(&migrator->console, ordinal, params->buf, params->len, answer,
-				  status, why);
+		rc = own_manager_call(&migrator->own, ordinal, params->buf, params->len, answer,
+				      status, why);
 		if (!migrator->met_manager || !may_come_back(rc) || progress_now() >= deadline)
 			break;
 		poll(NULL, 0, RETRY_MS);

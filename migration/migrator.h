@@ -11,7 +11,7 @@
 #include <vtpm/info.h>
 #include <vtpm/migration.h>
 
-#include "migration/console.h"
+#include "migration/own_manager.h"
 #include "migration/migrator_options.h"
 #include "migration/progress.h"
 #include "migration/remote.h"
@@ -24,7 +24,7 @@ struct domains;
 struct migrator {
 	const struct migrator_options *options;
 	struct event_base *base;
-	struct console console;
+	struct own_manager own;
 	struct remote *remote;   /* NULL until a host is chosen */
 	struct domains *domains; /* NULL until they are asked for */
 	struct progress progress;
@@ -54,7 +54,7 @@ void migrator_free(struct migrator *migrator);
 int migrator_reach(struct migrator *migrator, const char *host, struct why *why);
 
 /* migrator_here, migrator_there: one request to the own manager or to the other host's, as
- * console_call and remote_call, the first repeated while the manager restarts. */
+ * own_manager_call and remote_call, the first repeated while the manager restarts. */
 int migrator_here(struct migrator *migrator, uint32_t ordinal, const struct writer *params,
 		  struct reader *answer, uint32_t *status, struct why *why);
 int migrator_there(struct migrator *migrator, uint32_t ordinal, const struct writer *params,

@@ -47,7 +47,7 @@ struct relay {
 	const struct relay_options *options;
 	const struct relay_callbacks *callbacks;
 	void *ctx;
-	struct channel *channel;
+	struct wire *wire;
 	struct event *timer;
 	char address[ADDRESS_SIZE];
 	char name[TLS_NAME_SIZE]; /* the peer's, authenticated; "" before HELLO */
@@ -78,7 +78,7 @@ static void
 relay_free(struct relay *relay)
 {
 	drop_manager(relay);
-	channel_free(relay->channel);
+	wire_free(relay->wire);
 	if (relay->timer)
 		event_free(relay->timer);
 	free(relay);
@@ -112,7 +112,7 @@ timed_out(evutil_socket_t fd, short what, void *arg)
 static void
 answer(struct relay *relay, uint32_t status, const void *params, size_t len)
 {
-	if (channel_send(relay->channel, status, params, len) < 0)
+	if (wire_send(relay->wire, status, params, len) < 0)
 		log_error("%s: a response is lost, out of memory", relay->address);
 }
 
@@ -129,7 +129,7 @@ next_request(struct relay *relay)
 {
 	relay->waiting = NULL;
 	set_timer(relay, IDLE_SECONDS);
-	channel_resume(relay->channel);
+	wire_resume(relay->wire);
 }
 
 static void
@@ -255,7 +255,7 @@ hand_on(struct relay *relay, const struct relayed *what, struct reader params)
 	if (rc == 0) {
 		relay->waiting = what;
 		set_timer(relay, MANAGER_SECONDS);
-		channel_pause(relay->channel);
+		wire_pause(relay->wire);
 		return;
 	}
 	snprintf(text, sizeof(text), "no manager on that host (below its %s): %s",
@@ -267,7 +267,7 @@ hand_on(struct relay *relay, const struct relayed *what, struct reader params)
 static bool
 learn_name(struct relay *relay, struct reader claimed)
 {
-	SSL *ssl = channel_tls_session(relay->channel);
+	SSL *ssl = wire_tls_session(relay->wire);
 	char name[TLS_NAME_SIZE] = "";
 
 	if (claimed.left >= sizeof(name) || memchr(claimed.pos, '\0', claimed.left))
@@ -349,7 +349,7 @@ closed(void *ctx, int error, const struct why *why)
 	relay_close(relay, NULL);
 }
 
-static const struct channel_callbacks channel_callbacks = {
+static const struct wire_callbacks wire_callbacks = {
 	.ready = ready,
 	.received = received,
 	.closed = closed,
@@ -388,8 +388,8 @@ relay_tls(struct relay **out, struct event_base *base, int fd, const char *addre
 		close(fd);
 		return why_set(why, -ENOMEM, "out of memory");
 	}
-	int rc = channel_tls(&relay->channel, base, fd, CHANNEL_SERVER, files, NULL, address,
-			     &channel_callbacks, relay, why);
+	int rc = wire_tls(&relay->wire, base, fd, WIRE_SERVER, files, NULL, address,
+			  &wire_callbacks, relay, why);
 	if (rc < 0)
 		relay_free(relay);
 	else
@@ -407,8 +407,8 @@ relay_pipes(struct relay **out, struct event_base *base, int in, int out_fd,
 
 	if (!relay)
 		return why_set(why, -ENOMEM, "out of memory");
-	int rc = channel_pipes(&relay->channel, base, in, out_fd, CHANNEL_SERVER, peer,
-			       &channel_callbacks, relay, why);
+	int rc = wire_pipes(&relay->wire, base, in, out_fd, WIRE_SERVER, peer, &wire_callbacks,
+			    relay, why);
 	if (rc < 0)
 		relay_free(relay);
 	else

@@ -8,7 +8,7 @@
 #include <event2/event.h>
 #include <stdbool.h>
 
-#include "migration/channel.h"
+#include "migration/wire.h"
 
 struct relay;
 

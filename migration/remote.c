@@ -18,7 +18,7 @@
 #include <vtpm/message.h>
 #include <vtpm/migration.h>
 
-#include "migration/channel.h"
+#include "migration/wire.h"
 #include "migration/host_name.h"
 
 enum {
@@ -37,7 +37,7 @@ struct remote {
 	bool met;                        /* it has answered once */
 	struct event *timer;
 
-	struct channel *channel; /* NULL: not connected */
+	struct wire *wire; /* NULL: not connected */
 	pid_t ssh;
 	bool greeted;
 	bool ready;
@@ -94,7 +94,7 @@ on_closed(void *ctx, int error, const struct why *why)
 	event_base_loopbreak(remote->base);
 }
 
-static const struct channel_callbacks callbacks = {
+static const struct wire_callbacks callbacks = {
 	.ready = on_ready,
 	.received = on_received,
 	.closed = on_closed,
@@ -132,8 +132,8 @@ wait_for(struct remote *remote, const bool *flag, unsigned ms)
 static void
 disconnect(struct remote *remote)
 {
-	channel_free(remote->channel);
-	remote->channel = NULL;
+	wire_free(remote->wire);
+	remote->wire = NULL;
 	remote->greeted = false;
 	if (remote->ssh > 0) {
 		kill(remote->ssh, SIGTERM);
@@ -209,7 +209,7 @@ connect_to(const char *address, unsigned ms)
 }
 
 static int
-open_channel(struct remote *remote, unsigned ms)
+open_wire(struct remote *remote, unsigned ms)
 {
 	const struct remote_options *options = remote->options;
 	bool ssh = options->ssh_command != NULL;
@@ -219,20 +219,20 @@ open_channel(struct remote *remote, unsigned ms)
 	if (fd < 0)
 		return why_set(&remote->why, fd, "cannot reach %s (%s): %s", remote->host,
 			       ssh ? options->ssh_command : remote->address, strerror(-fd));
-	return ssh ? channel_pipes(&remote->channel, remote->base, fd, fd, CHANNEL_CLIENT,
-				   remote->name, &callbacks, remote, &remote->why)
-		   : channel_tls(&remote->channel, remote->base, fd, CHANNEL_CLIENT, &options->tls,
-				 remote->name, remote->name, &callbacks, remote, &remote->why);
+	return ssh ? wire_pipes(&remote->wire, remote->base, fd, fd, WIRE_CLIENT, remote->name,
+				&callbacks, remote, &remote->why)
+		   : wire_tls(&remote->wire, remote->base, fd, WIRE_CLIENT, &options->tls,
+			      remote->name, remote->name, &callbacks, remote, &remote->why);
 }
 
-/* One request on the channel as it is, and its response. */
+/* One request on the wire as it is, and its response. */
 static int
 exchange(struct remote *remote, uint32_t ordinal, const void *params, size_t len, unsigned ms)
 {
 	free(remote->response);
 	remote->response = NULL;
 	remote->answered = false;
-	int rc = channel_send(remote->channel, ordinal, params, len);
+	int rc = wire_send(remote->wire, ordinal, params, len);
 	if (rc < 0)
 		return why_set(&remote->why, rc, "cannot send %zu bytes to %s: %s", len,
 			       remote->name, strerror(-rc));
@@ -256,7 +256,7 @@ look_at_status(struct remote *remote)
 static void
 choose_own_name(struct remote *remote)
 {
-	SSL *ssl = channel_tls_session(remote->channel);
+	SSL *ssl = wire_tls_session(remote->wire);
 
 	if (remote->own[0])
 		return;
@@ -295,8 +295,8 @@ attempt(struct remote *remote, uint32_t ordinal, const void *params, size_t len,
 {
 	int rc = 0;
 
-	if (!remote->channel)
-		rc = open_channel(remote, ms);
+	if (!remote->wire)
+		rc = open_wire(remote, ms);
 	if (rc == 0)
 		rc = wait_for(remote, &remote->ready, ms);
 	if (rc == 0 && !remote->greeted)
@@ -319,8 +319,18 @@ now_ms(void)
 static bool
 is_final(const struct remote *remote, int rc)
 {
-	return rc == -EACCES || rc == -EREMOTEIO || rc == -EPROTO || rc == -EMSGSIZE ||
-	       rc == -EINVAL || (!remote->met && (rc == -ECONNREFUSED || rc == -EHOSTUNREACH));
+	static const int always[] = { -EACCES, -EREMOTEIO, -EPROTO, -EMSGSIZE, -EINVAL };
+	static const int at_first[] = { -ECONNREFUSED, -EHOSTUNREACH, -ENETUNREACH, -ENOENT };
+
+	for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++) {
+		if (rc == always[i])
+			return true;
+	}
+	for (size_t i = 0; !remote->met && i < sizeof(at_first) / sizeof(at_first[0]); i++) {
+		if (rc == at_first[i])
+			return true;
+	}
+	return false;
 }
 
 int

@@ -23,7 +23,7 @@ struct remote;
 struct remote_options {
 	struct tls_files tls;
 	const char *address;     /* instead of the host's own, as vtpm/addr.h has it; or NULL */
-	const char *ssh_command; /* run by sh, its standard input and output are the channel; or
+	const char *ssh_command; /* run by sh, its standard input and output are the wire; or
 				    NULL for TLS. HOST is in its environment. */
 	const char *name;        /* this host's, for the other one; NULL: the certificate's */
 	unsigned seconds;        /* how long a call tries */

@@ -1,4 +1,4 @@
-#include "migration/console.h"
+#include "migration/own_manager.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -16,12 +16,12 @@ enum {
 };
 
 static int
-connect_manager(const struct console *console, struct why *why)
+connect_manager(const struct own_manager *own, struct why *why)
 {
 	char text[ADDRESS_SIZE];
 	struct addr addr;
 
-	snprintf(text, sizeof(text), "unix:%s/%s", console->run_dir, VTPM_PATH_MANAGER);
+	snprintf(text, sizeof(text), "unix:%s/%s", own->run_dir, VTPM_PATH_MANAGER);
 	int fd = addr_parse(&addr, text, ADDR_ANY);
 	if (fd == 0)
 		fd = addr_connect(&addr);
@@ -46,23 +46,23 @@ make_request(struct writer *request, uint32_t ordinal, const void *params, size_
 }
 
 int
-console_call(struct console *console, uint32_t ordinal, const void *params, size_t len,
-	     struct reader *answer, uint32_t *status, struct why *why)
+own_manager_call(struct own_manager *own, uint32_t ordinal, const void *params, size_t len,
+		 struct reader *answer, uint32_t *status, struct why *why)
 {
 	struct message response;
 	struct writer request;
 	int fd = -1;
 
-	console_free(console);
+	own_manager_free(own);
 	int rc = make_request(&request, ordinal, params, len);
 	if (rc < 0) {
 		why_set(why, rc, "a request of %zu bytes: %s", len, strerror(-rc));
 		goto out;
 	}
-	rc = fd = connect_manager(console, why);
+	rc = fd = connect_manager(own, why);
 	if (fd < 0)
 		goto out;
-	rc = message_call(fd, &request, ANSWER_MS, &response, &console->response);
+	rc = message_call(fd, &request, ANSWER_MS, &response, &own->response);
 	close(fd);
 	if (rc < 0) {
 		why_set(why, rc, "the manager of this host does not answer: %s", strerror(-rc));
@@ -83,8 +83,8 @@ out:
 }
 
 void
-console_free(struct console *console)
+own_manager_free(struct own_manager *own)
 {
-	free(console->response);
-	console->response = NULL;
+	free(own->response);
+	own->response = NULL;
 }
