@@ -209,10 +209,26 @@ START_TEST(what_is_encrypted_to_a_migration_key_is_decrypted_by_its_chip_alone)
 }
 END_TEST
 
+START_TEST(an_identity_key_of_an_owned_chip_takes_the_owners_secret)
+{
+	struct physical_tpm_blob key;
+	struct physical_tpm_public pub;
+
+	if (versions[_i] == 20)
+		return;
+	begin_owned(_i);
+	ck_assert_int_eq(physical_tpm_identity_create(tpm, NULL, auth, &key, &pub), -EACCES);
+	ck_assert_int_eq(physical_tpm_identity_create(tpm, wrong, auth, &key, &pub), -EACCES);
+	end();
+}
+END_TEST
+
 START_TEST(no_session_or_key_is_left_in_the_chip)
 {
 	struct physical_tpm_blob blob;
 	struct physical_tpm_blob key;
+	struct physical_tpm_blob identity;
+	struct physical_tpm_quote quote;
 	struct physical_tpm_public pub;
 	uint8_t sealed[PHYSICAL_TPM_RSA_MAX];
 	uint8_t out[PHYSICAL_TPM_SECRET_MAX];
@@ -224,6 +240,7 @@ START_TEST(no_session_or_key_is_left_in_the_chip)
 	ck_assert_int_eq(physical_tpm_key_create(tpm, auth, &key, &pub), 0);
 	ck_assert_int_eq(migration_key_encrypt(&pub, secret, sizeof(secret), sealed, &sealed_len),
 			 0);
+	ck_assert_int_eq(physical_tpm_identity_create(tpm, owner_auth, auth, &identity, &pub), 0);
 	/* Far more often than the chip has slots, failing and succeeding. */
 	for (int i = 0; i < 30; i++) {
 		struct physical_tpm_blob bad = blob;
@@ -236,6 +253,10 @@ START_TEST(no_session_or_key_is_left_in_the_chip)
 		    -EKEYREJECTED);
 		ck_assert_int_eq(
 		    physical_tpm_key_decrypt(tpm, &key, auth, sealed, sealed_len, out, &len), 0);
+		ck_assert_int_eq(physical_tpm_quote(tpm, &identity, wrong, 1, secret, 20, &quote),
+				 -EACCES);
+		ck_assert_int_eq(physical_tpm_quote(tpm, &identity, auth, 1, secret, 20, &quote),
+				 0);
 	}
 	end();
 }
@@ -402,6 +423,7 @@ main(void)
 		another_chip_does_not_unseal,
 		a_damaged_blob_does_not_unseal,
 		what_is_encrypted_to_a_migration_key_is_decrypted_by_its_chip_alone,
+		an_identity_key_of_an_owned_chip_takes_the_owners_secret,
 		no_session_or_key_is_left_in_the_chip,
 		the_anchor_only_goes_up_and_outlives_the_chips_restart,
 		a_chip_that_vanishes_is_an_error_and_its_return_is_noticed,

@@ -9,6 +9,7 @@
 
 #include "manager/migration_key.h"
 #include "manager/root_key.h"
+#include "manager/root_key_record.h"
 #include "tests/unit/folder.h"
 #include "tests/unit/suite.h"
 #include "tests/unit/swtpm.h"
@@ -339,9 +340,53 @@ START_TEST(the_migration_key_stays_the_same)
 }
 END_TEST
 
+START_TEST(the_hosts_identity_stays_the_same)
+{
+	static const uint8_t data[20] = "nonce";
+	struct physical_tpm_quote quote;
+	struct physical_tpm_public first;
+	struct physical_tpm_public again;
+
+	begin(_i);
+	ck_assert_int_eq(root_key_quote(store, tpm, 1, data, sizeof(data), &quote, &first), 0);
+	ck_assert_uint_eq(quote.pcr_size, physical_tpm_version(tpm) == 20 ? 32 : 20);
+	ck_assert_int_eq(restart(), 0);
+	ck_assert_int_eq(root_key_quote(store, tpm, 1, data, sizeof(data), &quote, &again), 0);
+	ck_assert_uint_eq(first.modulus_len, again.modulus_len);
+	ck_assert_mem_eq(first.modulus, again.modulus, first.modulus_len);
+	ck_assert_int_eq(root_key_quote(store, tpm, 0, data, sizeof(data), &quote, &again),
+			 -EINVAL);
+	end();
+}
+END_TEST
+
+/* The record of an earlier version: owner known, no migration key, anchor 9 at index 8. */
+START_TEST(a_host_record_without_identity_is_read)
+{
+	uint8_t record[1 + 1 + 20 + 1 + 4 + 1 + 4 + 4 + 1 + 4 + 8] = { 1, 1, 0xaa };
+	struct host_record host;
+
+	begin(_i);
+	record[36] = 1;
+	record[40] = 8;
+	record[48] = 9;
+	ck_assert_int_eq(store_set_host(store, record, sizeof(record)), 0);
+	ck_assert_int_eq(host_record_load(store, &host), 0);
+	ck_assert(host.owner_known && host.owner_auth[0] == 0xaa);
+	ck_assert(host.anchored && host.anchor_index == 8 && host.anchor == 9);
+	ck_assert(!host.has_identity && !host.has_key);
+	ck_assert_int_eq(host_record_save(store, &host), 0);
+	ck_assert_int_eq(host_record_load(store, &host), 0);
+	ck_assert_uint_eq(host.anchor, 9);
+	end();
+}
+END_TEST
+
 START_TEST(lists_of_pcrs_are_parsed_strictly)
 {
-	static const char *const bad[] = { "", "24", "0,", ",0", "0,,1", "-1", "a", "1 2", "0x1" };
+	static const char *const bad[] = { "",    "24",   "0,",  ",0",    "0,,1",
+					   "-1",  "a",    "1 2", "0x1",   "3-",
+					   "3-2", "0-24", "-3",  "1-2-3", "all,1" };
 	char text[ROOT_KEY_PCRS_TEXT];
 	uint32_t pcrs;
 
@@ -351,6 +396,10 @@ START_TEST(lists_of_pcrs_are_parsed_strictly)
 	ck_assert_uint_eq(pcrs, 0x95);
 	ck_assert_int_eq(root_key_parse_pcrs("23", &pcrs), 0);
 	ck_assert_uint_eq(pcrs, 1 << 23);
+	ck_assert_int_eq(root_key_parse_pcrs("0-2,4,22-23", &pcrs), 0);
+	ck_assert_uint_eq(pcrs, 0xc00017);
+	ck_assert_int_eq(root_key_parse_pcrs("all", &pcrs), 0);
+	ck_assert_uint_eq(pcrs, 0xffffff);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		ck_assert_int_eq(root_key_parse_pcrs(bad[i], &pcrs), -EINVAL);
 	ck_assert_str_eq(root_key_format_pcrs(0, text), "none");
@@ -403,6 +452,8 @@ main(void)
 		a_death_between_owning_the_chip_and_the_first_state_loses_nothing,
 		an_owned_chip_is_used_with_and_without_its_owners_secret,
 		the_migration_key_stays_the_same,
+		the_hosts_identity_stays_the_same,
+		a_host_record_without_identity_is_read,
 		lists_of_pcrs_are_parsed_strictly,
 		a_secret_is_a_hashed_line_or_hexadecimal,
 		NULL,
