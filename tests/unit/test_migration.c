@@ -227,6 +227,11 @@ START_TEST(only_what_owner_and_key_agree_to_migrates)
 				  TPM_AUTHFAIL);
 		auth.data[at] ^= 4;
 	}
+	/* The key's word comes before the owner's. */
+	auth.data[auth.len - 1] ^= 4;
+	ck_assert_uint_eq(
+	    create_blob(tpm, wrong_auth, TPM_MS_MIGRATE, &auth, enc_data, &random, &out),
+	    TPM_AUTH2FAIL);
 	soft_key_free(&destination);
 	tpm_free(tpm);
 }

@@ -146,6 +146,28 @@ START_TEST(attributes_say_who_writes_and_reads)
 }
 END_TEST
 
+START_TEST(while_nv_is_not_locked_the_owner_need_not_show_itself)
+{
+	struct tpm *tpm = test_owned_tpm();
+
+	define(tpm, OWNER_BOTH);
+	ck_assert_uint_eq(write(tpm, NULL, "a"), TPM_SUCCESS);
+	ck_assert_uint_eq(write(tpm, owner_auth, "b"), TPM_SUCCESS);
+	ck_assert_uint_eq(write(tpm, wrong_auth, "c"), TPM_AUTHFAIL);
+	ck_assert_uint_eq(read_some(tpm, NULL, 1), TPM_SUCCESS);
+	ck_assert_uint_eq(read_some(tpm, owner_auth, 1), TPM_SUCCESS);
+	/* Whose command it is still depends on the attributes. */
+	define(tpm, AUTH_BOTH);
+	ck_assert_uint_eq(write(tpm, NULL, "a"), TPM_AUTH_CONFLICT);
+	ck_assert_uint_eq(read_some(tpm, NULL, 1), TPM_AUTH_CONFLICT);
+	define(tpm, TPM_NV_PER_PPWRITE);
+	ck_assert_uint_eq(write(tpm, NULL, "a"), TPM_SUCCESS);
+	ck_assert_uint_eq(write(tpm, owner_auth, "a"), TPM_AUTH_CONFLICT);
+	ck_assert_uint_eq(read_some(tpm, owner_auth, 1), TPM_AUTH_CONFLICT);
+	tpm_free(tpm);
+}
+END_TEST
+
 START_TEST(wrong_auth_data_fails)
 {
 	struct tpm *tpm = owned();
@@ -405,6 +427,7 @@ main(void)
 		an_area_lasts_and_starts_with_ff,
 		writing_the_same_again_costs_no_write,
 		attributes_say_who_writes_and_reads,
+		while_nv_is_not_locked_the_owner_need_not_show_itself,
 		wrong_auth_data_fails,
 		presence_is_asked_for,
 		nothing_lies_outside_of_an_area,

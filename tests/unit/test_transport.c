@@ -236,7 +236,7 @@ START_TEST(secret_must_be_one_and_come_by_a_fitting_key)
 	len = transport_encrypt_secret(&storage, TPM_TAG_TRANSPORT_AUTH, 20, secret);
 	ck_assert_uint_eq(transport_establish(&t, key, NULL, secret, len), TPM_AUTHFAIL);
 	ck_assert_uint_eq(transport_establish(&t, key, wrong_auth, secret, len), TPM_AUTHFAIL);
-	ck_assert_uint_eq(transport_establish(&t, bind_key, key_auth, secret, len),
+	ck_assert_uint_eq(transport_establish(&t, bind_key, NULL, secret, len),
 			  TPM_INVALID_KEYUSAGE);
 	len = transport_encrypt_secret(&storage, TPM_TAG_TRANSPORT_PUBLIC, 20, secret);
 	ck_assert_uint_eq(transport_establish(&t, key, key_auth, secret, len),
@@ -348,6 +348,12 @@ START_TEST(transport_and_state_commands_cannot_be_wrapped)
 	writer_sized(&c.params, NULL, 0);
 	ck_assert_uint_eq(transport_execute(&t, &c, &(struct wrapped_shape) { 0 }, &response),
 			  TPM_NO_WRAP_TRANSPORT);
+	assert_dead(&t);
+	/* which only who knows the secret is told */
+	t = transport_establish_plain(tpm, 0);
+	memcpy(t.s.secret, wrong_auth, TPM_DIGEST_SIZE);
+	ck_assert_uint_eq(transport_execute(&t, &c, &(struct wrapped_shape) { 0 }, &response),
+			  TPM_AUTH2FAIL);
 	assert_dead(&t);
 	t = transport_establish_plain(tpm, 0);
 	call_begin(&c, tpm, 0x9999);
