@@ -35,6 +35,7 @@ struct backend_request {
 	uint32_t instance;
 	uint64_t tag;
 	bool executed;
+	struct command *command;                                      /* while done runs */
 	void (*done)(void *ctx, const uint8_t *response, size_t len); /* NULL: forgotten */
 	void *ctx;
 };
@@ -75,11 +76,18 @@ request_done(struct command *command, void *ctx)
 	struct backend_request *request = ctx;
 
 	request->executed = command->status == VTPM_SUCCESS;
+	request->command = command;
 	if (request->done)
 		request->done(request->ctx, command->response, command->response_len);
 	command_delivered(command);
 	command_free(command);
 	free(request);
+}
+
+static unsigned
+backend_number(const struct backend *backend)
+{
+	return (unsigned)(backend - backend->manager->backends->list);
 }
 
 static void
@@ -113,7 +121,7 @@ backend_submit(struct backend *backend, uint32_t instance, unsigned locality, co
 		.done = done,
 		.ctx = ctx,
 	};
-	command->backend = (unsigned)(backend - manager->backends->list);
+	command->backend = backend_number(backend);
 	command->locality = locality;
 	command->tag = request->tag;
 	command->task.run = submit_there;
@@ -125,6 +133,42 @@ bool
 backend_executed(const struct backend_request *request)
 {
 	return request->executed;
+}
+
+void
+backend_delivered(struct backend_request *request)
+{
+	command_delivered(request->command);
+}
+
+struct idleness {
+	struct task task;
+	struct backend *backend;
+	uint32_t instance;
+};
+
+static void
+idle_there(struct task *task)
+{
+	struct idleness *idleness = TASK_OWNER(task, struct idleness, task);
+
+	instances_idle(idleness->backend->manager->instances, idleness->instance,
+		       backend_number(idleness->backend));
+	free(idleness);
+}
+
+void
+backend_idle(struct backend *backend, uint32_t instance)
+{
+	struct idleness *idleness = calloc(1, sizeof(*idleness));
+
+	/* Without memory a command may get the response of one like it. */
+	if (!idleness)
+		return;
+	idleness->task.run = idle_there;
+	idleness->backend = backend;
+	idleness->instance = instance;
+	listener_post(backend->manager->instance_listener, &idleness->task);
 }
 
 /* By its tag: the command itself may have come back while this is on its way. */

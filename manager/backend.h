@@ -86,6 +86,20 @@ void backend_cancel(struct backend_request *request);
 void backend_forget(struct backend_request *request);
 
 /*
+ * backend_delivered: the response of request is where its front-end sees it. To be called from
+ * within done and before the front-end is woken, so that a manager that takes over does not take
+ * the next command for this one submitted again. Who does not call it is taken to have delivered
+ * when done returns.
+ */
+void backend_delivered(struct backend_request *request);
+
+/*
+ * backend_idle: the front-end of instance waits for no response. Tells it to a manager that has
+ * taken over: what its predecessor has not noted as delivered was so.
+ */
+void backend_idle(struct backend *backend, uint32_t instance);
+
+/*
  * backend_attach: a device with this uuid appeared and there is no hotplug script: defines the
  * instance if it is new and opens it. resume: with its kept volatile state; one that is new, or
  * without such a state, is refused then, unless it is on its way here. done gets 0

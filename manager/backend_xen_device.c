@@ -71,8 +71,17 @@ on_response(void *ctx, const uint8_t *response, size_t len)
 {
 	struct xen_device *device = ctx;
 
-	device->request = NULL;
 	ring_respond(device->ring, response, len);
+	device->request = NULL;
+}
+
+static void
+on_ring_responded(void *ctx)
+{
+	struct xen_device *device = ctx;
+
+	if (device->request)
+		backend_delivered(device->request);
 }
 
 static void
@@ -132,7 +141,11 @@ on_ring_cancel(void *ctx)
 	}
 }
 
-static const struct ring_ops ring_ops = { .command = on_ring_command, .cancel = on_ring_cancel };
+static const struct ring_ops ring_ops = {
+	.command = on_ring_command,
+	.cancel = on_ring_cancel,
+	.responded = on_ring_responded,
+};
 
 static int
 on_connect(void *ctx, uint32_t domid, uint32_t ref, uint32_t port)
@@ -142,9 +155,12 @@ on_connect(void *ctx, uint32_t domid, uint32_t ref, uint32_t port)
 	int error = ring_open(xen->grants, backend_base(xen->backend), domid, ref, port, &ring_ops,
 			      device, &device->ring);
 
-	if (error == 0)
-		ring_look(device->ring);
-	return error;
+	if (error)
+		return error;
+	if (device->life == DEVICE_ATTACHED && !ring_pending(device->ring))
+		backend_idle(xen->backend, device->instance);
+	ring_look(device->ring);
+	return 0;
 }
 
 static void

@@ -88,6 +88,9 @@ void instance_await(struct instance *instance, struct request *request, uint32_t
  */
 void instances_submit(struct instance_table *table, struct command *command);
 
+/* instances_idle: the instance's front-end behind this back-end has all its responses. */
+void instances_idle(struct instance_table *table, uint32_t id, unsigned backend);
+
 /* instances_cancel: ends the command with this tag early, if it is still there. */
 void instances_cancel(struct instance_table *table, uint32_t id, uint64_t tag);
 

@@ -241,6 +241,19 @@ claim_adopted(struct instance *instance, struct command *command)
 	return same;
 }
 
+void
+instances_idle(struct instance_table *table, uint32_t id, unsigned backend)
+{
+	struct instance *instance = instance_find(table, id);
+	struct command *adopted = instance ? instance->adopted : NULL;
+
+	if (!adopted || adopted->backend != backend)
+		return;
+	instance->adopted = NULL;
+	if (!adopted->done)
+		command_free(adopted); /* else adopted_done will */
+}
+
 /* Whether an instance in this state takes commands, now or soon. */
 static bool
 serves(const struct instance *instance)

@@ -89,6 +89,8 @@ ring_end(struct ring *ring, enum ring_state state)
 	ring_unmap_extra(ring);
 	/* What was written before must be seen before. */
 	__atomic_store_n(&ring->page->state, (uint8_t)state, __ATOMIC_RELEASE);
+	if (state == RING_FINISH && ring->ops->responded)
+		ring->ops->responded(ring->ctx);
 	(void)grants_notify(ring->grants, ring->port);
 }
 
@@ -199,6 +201,12 @@ ring_serve(struct ring *ring)
 		ring->ops->cancel(ring->ctx);
 	}
 	return false;
+}
+
+bool
+ring_pending(const struct ring *ring)
+{
+	return __atomic_load_n(&ring->page->state, __ATOMIC_ACQUIRE) == RING_SUBMIT;
 }
 
 void

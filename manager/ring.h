@@ -8,6 +8,7 @@
 #ifndef MANAGER_RING_H
 #define MANAGER_RING_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +28,8 @@ struct ring_ops {
 	/* cancel: the guest does not want to wait for the running command. It is still to be ended;
 	 * called once per command. */
 	void (*cancel)(void *ctx);
+	/* responded: the response is in the page, and the guest is told next. NULL is nothing. */
+	void (*responded)(void *ctx);
 };
 
 /*
@@ -43,6 +46,9 @@ void ring_close(struct ring *ring);
 
 /* ring_port: our end of the event channel, as grants_pending yields it. */
 int ring_port(const struct ring *ring);
+
+/* ring_pending: whether a command waits in a page just mapped. */
+bool ring_pending(const struct ring *ring);
 
 /* ring_look: takes the command that may be waiting in a page just mapped, and tells the guest that
  * somebody is there. */

@@ -27,7 +27,7 @@ static const uint8_t response[] = { 0, 0xc4, 0, 0, 0, 12, 0, 0, 0, 0, 1, 2 };
 
 /* A manager that notes what it is told. */
 static bool with_script;
-static unsigned submits, cancels, forgets, attaches, detaches;
+static unsigned submits, cancels, forgets, deliveries, idles, attaches, detaches;
 static uint32_t last_instance;
 static int last_resume, last_suspend;
 static void (*last_done)(void *ctx, const uint8_t *response, size_t len);
@@ -88,6 +88,22 @@ backend_forget(struct backend_request *request)
 {
 	(void)request;
 	forgets++;
+}
+
+void
+backend_delivered(struct backend_request *request)
+{
+	ck_assert_ptr_eq(request, &submits);
+	deliveries++;
+	ck_assert_int_eq(front.page->state, RING_FINISH);
+}
+
+void
+backend_idle(struct backend *backend, uint32_t instance)
+{
+	(void)backend;
+	idles++;
+	last_instance = instance;
 }
 
 int
@@ -277,8 +293,23 @@ START_TEST(next_manager_takes_up_the_device_and_its_command)
 	UNTIL(submits == 2);
 	ck_assert_uint_eq(attaches, 1);
 	ck_assert_uint_eq(last_instance, 42);
+	ck_assert_uint_eq(idles, 0);
 	last_done(last_ctx, response, sizeof(response));
 	ck_assert_uint_eq(front.page->state, RING_FINISH);
+}
+END_TEST
+
+START_TEST(next_manager_knows_that_a_response_was_delivered)
+{
+	attached();
+	front_put(&front, 0, command, sizeof(command));
+	UNTIL(submits == 1);
+	last_done(last_ctx, response, sizeof(response));
+	ck_assert_uint_eq(deliveries, 1);
+	backend_xen.close(xen);
+	start();
+	UNTIL(idles == 1);
+	ck_assert_uint_eq(last_instance, 42);
 }
 END_TEST
 
@@ -452,6 +483,7 @@ main(void)
 		failed_instance_says_why_and_answers_with_an_error,
 		device_without_a_uuid_is_refused,
 		next_manager_takes_up_the_device_and_its_command,
+		next_manager_knows_that_a_response_was_delivered,
 		guest_that_goes_in_the_middle_of_a_command_leaves_nothing,
 		detach_closes_the_instance,
 		domain_that_is_saved_has_its_volatile_state_kept,
