@@ -3,8 +3,9 @@
  *
  * Linux numbers a TPM anew after each resume, so it is named by its device's handle. One that is
  * not there yet, or that somebody else is about to close, is waited for. With `load` the command is
- * repeated until SIGTERM; then the number of commands that succeeded is printed with the last
- * response. A response that is no success ends it with status 1.
+ * repeated until SIGTERM, its last four bytes counting from 0, for no two to be the same; then the
+ * number of commands that succeeded is printed with the last response. A response that is no
+ * success ends it with status 1.
  */
 #include <fcntl.h>
 #include <glob.h>
@@ -72,6 +73,13 @@ execute(int fd, const uint8_t *command, size_t len, char text[2 * COMMAND_MAX + 
 	return got >= 10 && memcmp(response + 6, "\0\0\0\0", 4) == 0;
 }
 
+static void
+number(uint8_t bytes[4], uint32_t value)
+{
+	for (int i = 0; i < 4; i++)
+		bytes[i] = (uint8_t)(value >> (24 - 8 * i));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -96,6 +104,8 @@ main(int argc, char **argv)
 	signal(SIGTERM, on_term);
 	bool ok;
 	do {
+		if (load && len > 4)
+			number(command + len - 4, (uint32_t)count);
 		ok = execute(fd, command, len, text);
 		count += ok;
 		if (load && count == 1)

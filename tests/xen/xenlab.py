@@ -274,9 +274,6 @@ def extend_command(number, byte):
     return f"00c10000002200000014{number:08x}" + byte * 20
 
 
-def extended(value, byte, count=1):
-    """What a PCR is after so many extends."""
-    value = bytes.fromhex(value)
-    for _ in range(count):
-        value = hashlib.sha1(value + bytes.fromhex(byte) * 20).digest()
-    return value.hex()
+def extended(value, byte):
+    """What a PCR of that value is after an extend."""
+    return hashlib.sha1(bytes.fromhex(value) + bytes.fromhex(byte) * 20).hexdigest()
