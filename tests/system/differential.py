@@ -73,8 +73,10 @@ AVOIDED = {
     "TakeOwnership", "OwnerClear", "ForceClear", "RevokeTrust", "CreateEndorsementKeyPair",
     "CreateRevocableEK", "SetTempDeactivated", "PhysicalSetDeactivated", "OwnerSetDisable",
     "PhysicalDisable", "ChangeAuthOwner", "SetOwnerInstall", "FieldUpgrade", "SetRedirection",
-    "GetCapability", "SetCapability", "Init", "DAA_Join", "DAA_Sign", "ExecuteTransport", "EstablishTransport", "NV_DefineSpace", "ResetLockValue", "SetOwnerPointer",
-    "SaveState", "LoadContext",
+    "GetCapability", "SetCapability", "Init", "ResetLockValue", "SetOwnerPointer", "SaveState",
+    # These are for scenes.
+    "DAA_Join", "DAA_Sign", "EstablishTransport", "ExecuteTransport", "NV_DefineSpace",
+    "LoadContext", "Delegate_UpdateVerification",
 }
 # Making an RSA key takes a while.
 SLOW = {"CreateWrapKey", "CMK_CreateKey", "MakeIdentity", "ChangeAuthAsymStart", "SelfTestFull"}

@@ -205,6 +205,14 @@ TPM_RESULT test_unseal(struct tpm *tpm, const struct blob *sealed, const uint8_t
 TPM_RESULT test_sign(struct tpm *tpm, uint32_t key, const uint8_t *auth, const void *data,
 		     size_t len, struct blob *signature);
 
+/*
+ * test_sign_in: TPM_Sign of some digest, in a session. test_assert_signs: that the key of a handle
+ * is the private half of key. test_oiap_open: a session that stays open after each use.
+ */
+TPM_RESULT test_sign_in(struct tpm *tpm, uint32_t key, struct test_session *s);
+void test_assert_signs(struct tpm *tpm, uint32_t handle, const struct blob *key);
+struct test_session test_oiap_open(struct tpm *tpm, const uint8_t *auth);
+
 /* write_pcr_selection: TPM_PCR_SELECTION of 3 bytes; bit i of pcrs stands for PCR i. */
 void write_pcr_selection(struct writer *w, uint32_t pcrs);
 /* test_pcr_info: TPM_PCR_INFO that wants the current values of pcrs. */

@@ -486,3 +486,40 @@ test_flag(struct tpm *tpm, uint32_t flags, unsigned flag)
 	ck_assert_uint_lt(1 + flag, answer.len);
 	return answer.data[1 + flag]; /* behind the structure's tag; the first flag is number 1 */
 }
+
+static const uint8_t digest_to_sign[TPM_DIGEST_SIZE] = "twenty bytes to sign";
+
+struct test_session
+test_oiap_open(struct tpm *tpm, const uint8_t *auth)
+{
+	struct test_session s;
+
+	ck_assert_uint_eq(test_oiap(tpm, &s, auth), TPM_SUCCESS);
+	s.close = false;
+	return s;
+}
+
+TPM_RESULT
+test_sign_in(struct tpm *tpm, uint32_t key, struct test_session *s)
+{
+	struct call c;
+
+	call_begin(&c, tpm, TPM_ORD_Sign);
+	call_handle(&c, key);
+	writer_sized(&c.params, digest_to_sign, sizeof(digest_to_sign));
+	call_session(&c, s);
+	return call_run(&c);
+}
+
+void
+test_assert_signs(struct tpm *tpm, uint32_t handle, const struct blob *key)
+{
+	EVP_PKEY *public = test_key_public(key);
+	struct blob signature;
+
+	ck_assert_uint_eq(
+	    test_sign(tpm, handle, key_auth, digest_to_sign, sizeof(digest_to_sign), &signature),
+	    TPM_SUCCESS);
+	ck_assert(reference_verify_sha1(public, signature.data, signature.len, digest_to_sign));
+	EVP_PKEY_free(public);
+}

@@ -2,7 +2,6 @@
 
 #include <tpmcore/core.h>
 
-static const uint8_t digest[TPM_DIGEST_SIZE] = "twenty bytes to sign";
 static const char label[] = "label of context";
 
 enum { COUNT_AT = 2 + 4 + 4 + 16 }; /* of a TPM_CONTEXT_BLOB */
@@ -41,42 +40,6 @@ context_count(const struct blob *blob)
 	return reader_u32(&r);
 }
 
-/* A session that stays open after each use. */
-static struct test_session
-open_session(struct tpm *tpm, const uint8_t *auth)
-{
-	struct test_session s;
-
-	ck_assert_uint_eq(test_oiap(tpm, &s, auth), TPM_SUCCESS);
-	s.close = false;
-	return s;
-}
-
-/* TPM_Sign with a session at hand. */
-static TPM_RESULT
-sign_with(struct tpm *tpm, uint32_t key, struct test_session *s)
-{
-	struct call c;
-
-	call_begin(&c, tpm, TPM_ORD_Sign);
-	call_handle(&c, key);
-	writer_sized(&c.params, digest, sizeof(digest));
-	call_session(&c, s);
-	return call_run(&c);
-}
-
-static void
-assert_signs(struct tpm *tpm, uint32_t handle, const struct blob *key)
-{
-	EVP_PKEY *public = test_key_public(key);
-	struct blob signature;
-
-	ck_assert_uint_eq(test_sign(tpm, handle, key_auth, digest, sizeof(digest), &signature),
-			  TPM_SUCCESS);
-	ck_assert(reference_verify_sha1(public, signature.data, signature.len, digest));
-	EVP_PKEY_free(public);
-}
-
 START_TEST(context_of_a_key_is_a_copy_that_loads_as_often_as_wanted)
 {
 	struct tpm *tpm = test_owned_tpm();
@@ -84,15 +47,15 @@ START_TEST(context_of_a_key_is_a_copy_that_loads_as_often_as_wanted)
 	uint32_t handle = test_make_key(tpm, &test_signing_key, &key), again;
 
 	ck_assert_uint_eq(save_context(tpm, TPM_RT_KEY, handle, &context), TPM_SUCCESS);
-	assert_signs(tpm, handle, &key);
+	test_assert_signs(tpm, handle, &key);
 	ck_assert_uint_eq(load_context(tpm, &context, 0, true, &again), TPM_BAD_HANDLE);
 	ck_assert_uint_eq(load_context(tpm, &context, 0, false, &again), TPM_SUCCESS);
 	ck_assert_uint_ne(again, handle);
-	assert_signs(tpm, again, &key);
+	test_assert_signs(tpm, again, &key);
 	ck_assert_uint_eq(test_flush(tpm, handle, TPM_RT_KEY), TPM_SUCCESS);
 	ck_assert_uint_eq(load_context(tpm, &context, 0, true, &again), TPM_SUCCESS);
 	ck_assert_uint_eq(again, handle);
-	assert_signs(tpm, again, &key);
+	test_assert_signs(tpm, again, &key);
 	tpm_free(tpm);
 }
 END_TEST
@@ -121,7 +84,7 @@ END_TEST
 START_TEST(no_byte_of_a_context_can_be_changed)
 {
 	struct tpm *tpm = test_owned_tpm();
-	struct test_session s = open_session(tpm, owner_auth);
+	struct test_session s = test_oiap_open(tpm, owner_auth);
 	struct blob context;
 	uint32_t handle;
 
@@ -150,16 +113,16 @@ START_TEST(session_leaves_with_its_context_and_comes_back_once)
 {
 	struct tpm *tpm = test_owned_tpm();
 	uint32_t key = test_make_key(tpm, &test_signing_key, NULL), handle;
-	struct test_session s = open_session(tpm, key_auth);
+	struct test_session s = test_oiap_open(tpm, key_auth);
 	struct blob context;
 
-	ck_assert_uint_eq(sign_with(tpm, key, &s), TPM_SUCCESS);
+	ck_assert_uint_eq(test_sign_in(tpm, key, &s), TPM_SUCCESS);
 	ck_assert_uint_eq(save_context(tpm, TPM_RT_AUTH, s.handle, &context), TPM_SUCCESS);
-	ck_assert_uint_eq(sign_with(tpm, key, &s), TPM_INVALID_AUTHHANDLE);
+	ck_assert_uint_eq(test_sign_in(tpm, key, &s), TPM_INVALID_AUTHHANDLE);
 	ck_assert_uint_eq(save_context(tpm, TPM_RT_AUTH, s.handle, &context), TPM_INVALID_RESOURCE);
 	ck_assert_uint_eq(load_context(tpm, &context, 0, true, &handle), TPM_SUCCESS);
 	ck_assert_uint_eq(handle, s.handle);
-	ck_assert_uint_eq(sign_with(tpm, key, &s), TPM_SUCCESS);
+	ck_assert_uint_eq(test_sign_in(tpm, key, &s), TPM_SUCCESS);
 	ck_assert_uint_eq(load_context(tpm, &context, 0, true, &handle), TPM_BADCONTEXT);
 	ck_assert_uint_eq(load_context(tpm, &context, 0, false, &handle), TPM_BADCONTEXT);
 	tpm_free(tpm);
@@ -186,7 +149,7 @@ START_TEST(session_for_a_key_is_loaded_only_while_the_key_is)
 	/* The same key under a new handle will do. */
 	ck_assert_uint_eq(test_load_key(tpm, &blob, &key), TPM_SUCCESS);
 	ck_assert_uint_eq(load_context(tpm, &context, key, true, &handle), TPM_SUCCESS);
-	ck_assert_uint_eq(sign_with(tpm, key, &s), TPM_SUCCESS);
+	ck_assert_uint_eq(test_sign_in(tpm, key, &s), TPM_SUCCESS);
 	tpm_free(tpm);
 }
 END_TEST
@@ -216,12 +179,12 @@ START_TEST(saved_sessions_are_counted_and_limited)
 	uint32_t handle;
 
 	for (uint32_t i = 0; i < MAX_CONTEXTS; i++) {
-		s = open_session(tpm, owner_auth);
+		s = test_oiap_open(tpm, owner_auth);
 		ck_assert_uint_eq(save_context(tpm, TPM_RT_AUTH, s.handle, &contexts[i]),
 				  TPM_SUCCESS);
 		ck_assert_uint_eq(context_count(&contexts[i]), i + 1);
 	}
-	s = open_session(tpm, owner_auth);
+	s = test_oiap_open(tpm, owner_auth);
 	ck_assert_uint_eq(save_context(tpm, TPM_RT_AUTH, s.handle, &contexts[0]),
 			  TPM_NOCONTEXTSPACE);
 	ck_assert_uint_eq(test_flush(tpm, 77, TPM_RT_CONTEXT), TPM_SUCCESS);
@@ -237,7 +200,7 @@ END_TEST
 START_TEST(count_of_contexts_never_wraps)
 {
 	struct tpm *tpm = test_owned_tpm();
-	struct test_session s = open_session(tpm, owner_auth);
+	struct test_session s = test_oiap_open(tpm, owner_auth);
 	struct blob context;
 
 	tpm->stany.contextCount = UINT32_MAX;
@@ -252,7 +215,7 @@ END_TEST
 START_TEST(contexts_end_with_the_power)
 {
 	struct tpm *tpm = test_owned_tpm();
-	struct test_session s = open_session(tpm, owner_auth);
+	struct test_session s = test_oiap_open(tpm, owner_auth);
 	struct blob session, key;
 	uint32_t handle = test_make_key(tpm, &test_signing_key, NULL);
 
@@ -269,7 +232,7 @@ START_TEST(only_what_is_there_and_of_its_type_is_saved)
 {
 	struct tpm *tpm = test_owned_tpm();
 	uint32_t key = test_make_key(tpm, &test_signing_key, NULL);
-	struct test_session s = open_session(tpm, owner_auth);
+	struct test_session s = test_oiap_open(tpm, owner_auth);
 	struct blob context;
 
 	for (uint32_t type = 0; type <= TPM_RT_DAA_V1 + 1; type++) {
@@ -326,7 +289,7 @@ START_TEST(sessions_of_a_key_end_with_it)
 	ck_assert_uint_eq(test_flush(tpm, handle, TPM_RT_KEY), TPM_SUCCESS);
 	ck_assert_uint_eq(test_flush(tpm, s.handle, TPM_RT_AUTH), TPM_INVALID_AUTHHANDLE);
 	ck_assert_uint_eq(test_load_key(tpm, &key, &handle), TPM_SUCCESS);
-	ck_assert_uint_eq(sign_with(tpm, handle, &s), TPM_INVALID_AUTHHANDLE);
+	ck_assert_uint_eq(test_sign_in(tpm, handle, &s), TPM_INVALID_AUTHHANDLE);
 	tpm_free(tpm);
 }
 END_TEST
@@ -336,7 +299,7 @@ START_TEST(full_slots_refuse_contexts_and_lose_nothing)
 	struct tpm *tpm = test_owned_tpm();
 	struct blob key, key_context, session_context;
 	uint32_t handle = test_make_key(tpm, &test_signing_key, &key), extra[MAX_KEYS];
-	struct test_session s = open_session(tpm, owner_auth), others[MAX_SESSIONS];
+	struct test_session s = test_oiap_open(tpm, owner_auth), others[MAX_SESSIONS];
 
 	ck_assert_uint_eq(save_context(tpm, TPM_RT_KEY, handle, &key_context), TPM_SUCCESS);
 	ck_assert_uint_eq(test_flush(tpm, handle, TPM_RT_KEY), TPM_SUCCESS);
@@ -348,7 +311,7 @@ START_TEST(full_slots_refuse_contexts_and_lose_nothing)
 
 	ck_assert_uint_eq(save_context(tpm, TPM_RT_AUTH, s.handle, &session_context), TPM_SUCCESS);
 	for (size_t i = 0; i < MAX_SESSIONS; i++)
-		others[i] = open_session(tpm, owner_auth);
+		others[i] = test_oiap_open(tpm, owner_auth);
 	ck_assert_uint_eq(load_context(tpm, &session_context, 0, true, &handle), TPM_RESOURCES);
 	ck_assert_uint_eq(test_flush(tpm, others[7].handle, TPM_RT_AUTH), TPM_SUCCESS);
 	ck_assert_uint_eq(load_context(tpm, &session_context, 0, true, &handle), TPM_SUCCESS);
@@ -401,7 +364,7 @@ START_TEST(owner_evict_key_stays_until_the_owner_lets_it_go)
 	call_handle(&c, handle);
 	ck_assert_uint_eq(call_run(&c), TPM_KEY_OWNER_CONTROL);
 	test_reboot(tpm);
-	assert_signs(tpm, handle, &key);
+	test_assert_signs(tpm, handle, &key);
 	ck_assert(!(bench.changed & TPM_CHANGED_PERMANENT));
 	ck_assert_uint_eq(
 	    control(tpm, owner_auth, handle, &pubkey, TPM_KEY_CONTROL_OWNER_EVICT, false),
@@ -466,133 +429,6 @@ START_TEST(some_key_slots_are_never_given_to_owner_evict_keys)
 }
 END_TEST
 
-/* The 1.1 commands that save a context of the handle, and that load one. */
-static TPM_RESULT
-save_old(struct tpm *tpm, uint32_t ordinal, uint32_t handle, struct blob *blob)
-{
-	struct call c;
-
-	call_begin(&c, tpm, ordinal);
-	call_handle(&c, handle);
-	return call_run_into(&c, blob);
-}
-
-static TPM_RESULT
-load_old(struct tpm *tpm, uint32_t ordinal, const struct blob *blob, uint32_t *handle)
-{
-	struct call c;
-
-	call_begin(&c, tpm, ordinal);
-	writer_sized(&c.params, blob->data, blob->len);
-	TPM_RESULT rc = call_run(&c);
-	*handle = rc ? 0 : reader_u32(&c.out);
-	return rc;
-}
-
-START_TEST(save_key_context_releases_the_key_but_not_its_sessions)
-{
-	struct tpm *tpm = test_owned_tpm();
-	struct blob key, context, session;
-	uint32_t handle = test_make_key(tpm, &test_signing_key, &key), again;
-	struct test_session s;
-
-	test_osap_key(tpm, &s, handle, key_auth);
-	s.close = false;
-	ck_assert_uint_eq(save_old(tpm, TPM_ORD_SaveKeyContext, handle, &context), TPM_SUCCESS);
-	ck_assert_uint_eq(sign_with(tpm, handle, &s), TPM_INVALID_KEYHANDLE);
-	ck_assert_uint_eq(load_old(tpm, TPM_ORD_LoadAuthContext, &context, &again),
-			  TPM_BAD_PARAMETER);
-
-	test_osap_key(tpm, &s, TPM_KH_SRK, srk_auth);
-	ck_assert_uint_eq(load_old(tpm, TPM_ORD_LoadKeyContext, &context, &again), TPM_SUCCESS);
-	ck_assert_uint_eq(again, handle);
-	assert_signs(tpm, again, &key);
-	test_osap_key(tpm, &s, again, key_auth);
-	s.close = false;
-	ck_assert_uint_eq(save_old(tpm, TPM_ORD_SaveKeyContext, handle, &context), TPM_SUCCESS);
-	ck_assert_uint_eq(save_old(tpm, TPM_ORD_SaveAuthContext, s.handle, &session), TPM_SUCCESS);
-	ck_assert_uint_eq(load_old(tpm, TPM_ORD_LoadAuthContext, &session, &again),
-			  TPM_RESOURCEMISSING);
-	ck_assert_uint_eq(load_old(tpm, TPM_ORD_LoadKeyContext, &context, &again), TPM_SUCCESS);
-	ck_assert_uint_eq(load_old(tpm, TPM_ORD_LoadAuthContext, &session, &again), TPM_SUCCESS);
-	ck_assert_uint_eq(sign_with(tpm, handle, &s), TPM_SUCCESS);
-	ck_assert_uint_eq(save_old(tpm, TPM_ORD_SaveKeyContext, TPM_KH_SRK, &context),
-			  TPM_INVALID_KEYHANDLE);
-	tpm_free(tpm);
-}
-END_TEST
-
-START_TEST(old_commands_for_sessions_work_as_ever)
-{
-	struct tpm *tpm = test_owned_tpm();
-	uint32_t key = test_make_key(tpm, &test_signing_key, NULL), handle;
-	struct test_session s = open_session(tpm, key_auth), t = open_session(tpm, key_auth);
-	struct blob context;
-
-	ck_assert_uint_eq(save_old(tpm, TPM_ORD_SaveAuthContext, s.handle, &context), TPM_SUCCESS);
-	ck_assert_uint_eq(sign_with(tpm, key, &s), TPM_INVALID_AUTHHANDLE);
-	ck_assert_uint_eq(load_old(tpm, TPM_ORD_LoadKeyContext, &context, &handle),
-			  TPM_BAD_PARAMETER);
-	ck_assert_uint_eq(load_old(tpm, TPM_ORD_LoadAuthContext, &context, &handle), TPM_SUCCESS);
-	ck_assert_uint_eq(sign_with(tpm, key, &s), TPM_SUCCESS);
-	ck_assert_uint_eq(load_old(tpm, TPM_ORD_LoadAuthContext, &context, &handle),
-			  TPM_BADCONTEXT);
-	ck_assert_uint_eq(save_old(tpm, TPM_ORD_SaveAuthContext, 0x1234, &context),
-			  TPM_INVALID_AUTHHANDLE);
-
-	struct call c;
-	call_begin(&c, tpm, TPM_ORD_Terminate_Handle);
-	call_handle(&c, t.handle);
-	ck_assert_uint_eq(call_run(&c), TPM_SUCCESS);
-	ck_assert_uint_eq(call_run(&c), TPM_INVALID_AUTHHANDLE);
-	ck_assert_uint_eq(test_plain(tpm, TPM_ORD_Reset), TPM_SUCCESS);
-	ck_assert_uint_eq(sign_with(tpm, key, &s), TPM_INVALID_AUTHHANDLE);
-	tpm_free(tpm);
-}
-END_TEST
-
-START_TEST(evict_key_takes_loaded_keys_only)
-{
-	struct tpm *tpm = test_owned_tpm();
-	uint32_t handle = test_make_key(tpm, &test_signing_key, NULL);
-	struct call c;
-
-	call_begin(&c, tpm, TPM_ORD_EvictKey);
-	call_handle(&c, handle);
-	ck_assert_uint_eq(call_run(&c), TPM_SUCCESS);
-	ck_assert_uint_eq(call_run(&c), TPM_INVALID_KEYHANDLE);
-	call_begin(&c, tpm, TPM_ORD_EvictKey);
-	call_handle(&c, TPM_KH_SRK);
-	ck_assert_uint_eq(call_run(&c), TPM_INVALID_KEYHANDLE);
-	tpm_free(tpm);
-}
-END_TEST
-
-START_TEST(there_is_one_data_integrity_register)
-{
-	struct tpm *tpm = test_owned_tpm();
-	struct test_session s;
-	struct blob value;
-	struct call c;
-
-	for (uint32_t index = 0; index < 2; index++) {
-		call_begin_oiap(&c, &s, tpm, TPM_ORD_DirWriteAuth, owner_auth);
-		writer_u32(&c.params, index);
-		writer_bytes(&c.params, digest, sizeof(digest));
-		ck_assert_uint_eq(call_run(&c), index ? TPM_BADINDEX : TPM_SUCCESS);
-		ck_assert(index || bench.changed & TPM_CHANGED_PERMANENT);
-	}
-	test_reboot(tpm);
-	for (uint32_t index = 0; index < 2; index++) {
-		call_begin(&c, tpm, TPM_ORD_DirRead);
-		writer_u32(&c.params, index);
-		ck_assert_uint_eq(call_run_all(&c, &value), index ? TPM_BADINDEX : TPM_SUCCESS);
-	}
-	ck_assert_mem_eq(value.data, digest, sizeof(digest));
-	tpm_free(tpm);
-}
-END_TEST
-
 int
 main(void)
 {
@@ -613,10 +449,6 @@ main(void)
 		owner_evict_key_stays_until_the_owner_lets_it_go,
 		owner_evict_is_refused_where_it_makes_no_sense,
 		some_key_slots_are_never_given_to_owner_evict_keys,
-		save_key_context_releases_the_key_but_not_its_sessions,
-		old_commands_for_sessions_work_as_ever,
-		evict_key_takes_loaded_keys_only,
-		there_is_one_data_integrity_register,
 		NULL,
 	};
 
