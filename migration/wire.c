@@ -66,31 +66,38 @@ deliver(struct wire *wire, const struct stream_message *raw)
 	return false;
 }
 
+/* Whether requests are to wait, for their turn or for a peer that has to read first. */
+static bool
+must_wait(const struct wire *wire)
+{
+	return wire->paused || evbuffer_get_length(bufferevent_get_output(wire->out)) >= UNREAD_MAX;
+}
+
 /* Also when all responses have been written. */
 static void
 readable(struct bufferevent *bev, void *arg)
 {
 	struct wire *wire = arg;
 	struct evbuffer *input = bufferevent_get_input(wire->in);
+	enum stream_event event = STREAM_MESSAGE;
 	struct stream_message raw;
 
 	(void)bev;
-	while (!wire->paused &&
-	       evbuffer_get_length(bufferevent_get_output(wire->out)) < UNREAD_MAX) {
-		switch (stream_next(&wire->stream, input, &raw)) {
-		case STREAM_WAIT:
+	while (!must_wait(wire) &&
+	       (event = stream_next(&wire->stream, input, &raw)) == STREAM_MESSAGE) {
+		if (!deliver(wire, &raw))
 			return;
-		case STREAM_MESSAGE:
-			if (!deliver(wire, &raw))
-				return;
-			break;
-		case STREAM_REFUSED:
-		case STREAM_BROKEN:
-			why_set(&wire->why, 0, "%s sent a message of impossible size", wire->peer);
-			fail(wire, -EBADMSG);
-			return;
-		}
 	}
+	if (event == STREAM_REFUSED || event == STREAM_BROKEN) {
+		why_set(&wire->why, 0, "%s sent a message of impossible size", wire->peer);
+		fail(wire, -EBADMSG);
+		return;
+	}
+	/* With reading on, libevent would call again at once for what waits in a full buffer. */
+	if (must_wait(wire))
+		bufferevent_disable(wire->in, EV_READ);
+	else
+		bufferevent_enable(wire->in, EV_READ);
 }
 
 static void

@@ -207,17 +207,20 @@ END_TEST
 START_TEST(who_does_not_read_his_answers_is_not_served)
 {
 	static uint8_t request[10 + 60000] = { 0x02, 0xc1, 0, 0, 0xea, 0x6a };
-	unsigned sent = 0;
-	ssize_t n;
+	size_t at = 0;
+	unsigned idle = 0;
 
 	serve("", 0);
-	while ((n = send(loose, request, sizeof(request), MSG_DONTWAIT)) == sizeof(request) ||
-	       (n < 0 && server.received < 4)) {
+	/* Until nothing has moved for a while. */
+	while (idle < 100) {
+		ssize_t n = send(loose, request + at, sizeof(request) - at, MSG_DONTWAIT);
+
+		idle = n > 0 ? 0 : idle + 1;
+		at = n > 0 ? (at + (size_t)n) % sizeof(request) : at;
 		event_base_loop(base, EVLOOP_NONBLOCK);
-		sent += n > 0;
-		ck_assert_uint_lt(sent, 100);
+		ck_assert_uint_lt(server.received, 20);
 	}
-	ck_assert_uint_lt(server.received, 20);
+	ck_assert_uint_gt(server.received, 0);
 }
 END_TEST
 
