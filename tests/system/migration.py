@@ -61,7 +61,8 @@ def template(chip):
         side.vtpmctl("open", NUMBER)
         tpm = side.tpm()
         tpm.take_ownership(OWNER)
-        tpm.nv_define(OWNER, NV_INDEX, len(NV_DATA), spec.TPM_NV_PER_OWNERWRITE)
+        tpm.nv_define(OWNER, NV_INDEX, len(NV_DATA),
+                      spec.TPM_NV_PER_OWNERWRITE | spec.TPM_NV_PER_OWNERREAD)
         tpm.nv_write(NV_INDEX, NV_DATA, OWNER)
         key = tpm.create_wrap_key(spec.TPM_KH_SRK, WELL_KNOWN, SIGNING_KEY, KEY_AUTH)
         side.vtpmctl("close", NUMBER)

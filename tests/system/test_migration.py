@@ -15,7 +15,8 @@ import pytest
 from contract import manager
 from host import TIMEOUT, Network, until
 from meddler import HELLO, Meddler, read_message
-from migration import (CHIPS, GUEST, NUMBER, NV_DATA, OWNER, GuestState, Side, State, certificate)
+from migration import (CHIPS, GUEST, NUMBER, NV_DATA, OWNER, GuestState, Side, State, ca,
+                       certificate)
 from tpm12 import sha1
 
 OTHER = "7e8b2b2f-3a6b-4a1b-8e1f-1c7d9e2e3f40"
@@ -125,8 +126,13 @@ def says(log, text):
 
 
 def expired(name):
-    """A certificate that is good for no day."""
-    return certificate(name, "127.0.0.1", f"{name}-old", days=0)
+    """A certificate of the same CA that was good for no day."""
+    certificate(name, "127.0.0.1")
+    if not ca("ca-old").exists():
+        ca("ca-old").mkdir()
+        for file in ("ca.key", "ca.pem"):
+            shutil.copy(ca() / file, ca("ca-old"))
+    return certificate(name, "127.0.0.1", authority="ca-old", days=0)
 
 
 @pytest.mark.parametrize("folder, here, there", [
@@ -392,7 +398,7 @@ def test_two_network_namespaces(sides, request):
     cable(here, there)
     source, destination = sides()
     destination.migratord(address="tcp:10.9.0.2:48879", namespace=there,
-                          pki=certificate("hostb", "10.9.0.2", authority="ca"))
+                          pki=certificate("hostw", "10.9.0.2"))
     process = source.start(*source.migrator_words("--no-domain", GUEST, "10.9.0.2"),
                            namespace=here)
     assert process.wait(TIMEOUT) == 0, process.log()
