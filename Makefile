@@ -72,7 +72,8 @@ FUZZERS    := $(wildcard tests/fuzz/fuzz_*.c)
 C_FILES    := $(wildcard $(addsuffix /*.[ch],include/vtpm tpmcore instance manager migration \
 	tests/unit tests/fuzz tests/system tests/xen tests/bench))
 
-.PHONY: all bench demo check check-format check-unit check-system check-fuzz check-xen xen-demo format install clean
+.PHONY: all bench demo check check-format check-unit check-system check-fuzz check-xen check-xen-hvm \
+	xen-demo format install clean
 all: $(PROGRAMS:%=$(BUILD)/%)
 
 # Three builds of every object: opt/ for the programs, san/ for unit tests under sanitizers with
@@ -163,7 +164,15 @@ check-system: all $(BUILD)/frontend $(BUILD)/xenstored_shim.so
 check-xen:
 	@.ci/install check && .ci/install xen
 	@$(MAKE) --no-print-directory -s $(XEN_LAB)
-	@$(PYTHON) -m pytest -q --tb=short -p no:cacheprovider --durations=5 tests/xen
+	@$(PYTHON) -m pytest -q --tb=short -p no:cacheprovider --durations=5 tests/xen \
+		--ignore=tests/xen/test_hvm_guest.py
+
+# The same with an HVM guest; first builds a QEMU that has both Xen and TPM support, once.
+check-xen-hvm:
+	@.ci/install check && .ci/install xen && .ci/install xen-hvm
+	@$(MAKE) --no-print-directory -s $(XEN_LAB)
+	@tests/xen/build-qemu $(BUILD)/xen/qemu
+	@$(PYTHON) -m pytest -q --tb=short -p no:cacheprovider --durations=5 tests/xen/test_hvm_guest.py
 
 xen-demo:
 	@.ci/install xen

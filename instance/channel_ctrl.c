@@ -182,7 +182,9 @@ ctrl_closed(void *ctx, int error)
 	struct channel_ctrl *ctrl = ctx;
 	bool ended = ctrl->shutdown;
 
-	if (error < 0)
+	if (error == -ETIMEDOUT)
+		log_warning("control channel: a client that does not read its answers is cut off");
+	else if (error < 0)
 		log_info("control channel: the client is gone: %s", strerror(-error));
 	if (ctrl->had_data && !ctrl->shutdown) {
 		log_info("QEMU is gone without a word; the TPM is off");

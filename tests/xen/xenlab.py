@@ -67,14 +67,16 @@ class Dom0:
                 " cat /lab/guest.cpio guest.cpio >/tmp/guest.ramdisk")
         self.start_manager()
 
-    @staticmethod
-    def _make_tpms(host, tpm, uuids):
+    DEFINE = ()  # more arguments of vtpmctl define
+
+    @classmethod
+    def _make_tpms(cls, host, tpm, uuids):
         """Makes the TPMs on this machine, with the chip that dom0 will have: endorsement keys take
         minutes under emulation. Returns the chip's folder."""
         chip = host.swtpm(tpm2=tpm == "2")
         manager = host.manager("--tpm", f"socket:{chip.address}")
         for uuid in uuids:
-            host.vtpmctl("define", uuid)
+            host.vtpmctl("define", uuid, *cls.DEFINE)
             host.vtpmctl("open", uuid)
             host.vtpmctl("close", uuid)
         manager.terminate_and_wait()
