@@ -399,52 +399,16 @@ wait_in(struct request **list, struct request *request)
 void
 instance_open(struct instance *instance, struct request *request)
 {
-	uint32_t id = instance->entry.id;
-	char uuid[VTPM_UUID_TEXT_SIZE];
-	char why[256];
-
-	uuid_format(uuid, instance->entry.uuid);
-	if (instance->retired) {
-		request_fail(request, VTPM_INVALID_REQUEST, "instance %u is being deleted", id);
+	if (instance_refuse(instance, request))
 		return;
-	}
 	switch (instance->state) {
-	case INFO_RUNNING:
-		request_succeed(request, NULL, 0);
-		break;
 	case INFO_STARTING:
 	case INFO_RESTARTING:
 	case INFO_CLOSING:
 		wait_in(&instance->opening, request);
 		break;
-	case INFO_REFUSED:
-		request_fail(request, VTPM_RESTORE_CONTEXT_FAILED,
-			     "instance %u: its stored state is damaged or not its own; 'vtpmctl "
-			     "verify %u' says how, 'vtpmctl delete %u' gives it up",
-			     id, id, id);
-		break;
-	case INFO_MIGRATED:
-		instance_explain(instance, why, sizeof(why));
-		request_fail(request, VTPM_FORBIDDEN,
-			     "instance %u %s; 'vtpm_migrator --recover %s' asks that host for it, "
-			     "'vtpmctl delete %u' gives it up",
-			     id, why, uuid, id);
-		break;
-	case INFO_OUTGOING:
-	case INFO_INCOMING:
-		request_succeed(request, NULL, 0);
-		break;
 	case INFO_CLOSED:
 	case INFO_LISTENING:
-		if (request->startup == VTPM_STARTUP_SAVE) {
-			request_fail(request, VTPM_RESTORE_CONTEXT_FAILED,
-				     "vTPM %s has run on since this domain was saved, or its state "
-				     "was never kept; 'vtpmctl open %u --startup clear' starts it "
-				     "with fresh PCRs, if you accept that",
-				     uuid, id);
-			break;
-		}
-		__attribute__((fallthrough));
 	case INFO_SUSPENDED:
 		if (start(instance, request->startup) == 0)
 			wait_in(&instance->opening, request);
@@ -452,7 +416,10 @@ instance_open(struct instance *instance, struct request *request)
 			request_fail(request, VTPM_FAIL,
 				     "instance %u cannot be started; the log of vtpm_managerd "
 				     "says why",
-				     id);
+				     instance->entry.id);
+		break;
+	default: /* it runs, or it will be started when it may run here */
+		request_succeed(request, NULL, 0);
 		break;
 	}
 }

@@ -122,12 +122,17 @@ void instance_connected(struct instance *instance);
 
 /* instance_free: of one that is not in the table (any more). The process runs on. */
 void instance_free(struct instance *instance);
-/* instance_explain: where one is that is not here, or not yet, for people. */
-void instance_explain(const struct instance *instance, char *text, size_t size);
 /* instance_of_run: the one of this number, if the process that asked still runs; else NULL. */
 struct instance *instance_of_run(struct instance_table *table, uint32_t id, uint64_t run);
 /* instance_note_start: has the store keep which program runs it, suspended no more. */
 void instance_note_start(struct instance *instance);
+
+/* instance_refuse.c */
+
+/* instance_refuse: refuses to open one that may not be started; false if it may. */
+bool instance_refuse(const struct instance *instance, struct request *request);
+/* instance_explain: where one is that is not here, or not yet, for people. */
+void instance_explain(const struct instance *instance, char *text, size_t size);
 
 /* instance_migrate.c */
 

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <vtpm/log.h>
@@ -161,30 +160,6 @@ instance_remove(struct instance *instance)
 	memmove(&table->sorted[at], &table->sorted[at + 1],
 		(table->count - at) * sizeof(table->sorted[0]));
 	instance_free(instance);
-}
-
-void
-instance_explain(const struct instance *instance, char *text, size_t size)
-{
-	const struct store_instance *entry = &instance->entry;
-	time_t when = (time_t)entry->peer_time;
-	char since[32] = "an unknown time";
-	struct tm tm;
-
-	if (gmtime_r(&when, &tm))
-		strftime(since, sizeof(since), "%Y-%m-%d %H:%M:%S UTC", &tm);
-	if (entry->flags & STORE_FLAG_INCOMING)
-		snprintf(text, size, "%s %.150s since %s",
-			 entry->flags & STORE_FLAG_PREPARED
-			     ? "a copy that may not run yet, here from"
-			     : "a place for the one that is to come from",
-			 entry->peer, since);
-	else if (entry->flags & STORE_FLAG_OUTGOING)
-		snprintf(text, size, "frozen, on its way to %.150s since %s", entry->peer, since);
-	else
-		snprintf(text, size, "%s %.150s at %s",
-			 entry->flags & STORE_FLAG_FORGOTTEN ? "was given back to" : "migrated to",
-			 entry->peer, since);
 }
 
 void

@@ -19,6 +19,8 @@
 
 enum { AWAIT_MAX_MS = 10000 };
 
+static const uint64_t FENCE_MAX = UINT64_MAX / 2; /* so that no peer can make it wrap */
+
 /* Whether another host than the one that it comes from speaks of it. */
 static bool
 is_foreign(const struct request *request, const struct store_instance *known)
@@ -58,11 +60,19 @@ may_come(struct request *request, const struct store_instance *known)
 }
 
 static void
+answer_offer(struct request *request)
+{
+	uint8_t params[4];
+	struct writer w = writer_of(params, sizeof(params));
+
+	writer_u32(&w, request->entry.id);
+	request_succeed(request, params, sizeof(params));
+}
+
+static void
 offered_there(struct request *request)
 {
 	struct instance *instance = instance_find(request->manager->instances, request->entry.id);
-	uint8_t params[4];
-	struct writer w = writer_of(params, sizeof(params));
 
 	if (!instance)
 		instance = instance_add(request->manager->instances, &request->entry);
@@ -70,9 +80,9 @@ offered_there(struct request *request)
 		request_fail(request, VTPM_FAIL, "out of memory");
 		return;
 	}
+	/* One that was opened for the first time in this very moment is not the one that comes. */
 	instance_update(instance, &request->entry);
-	writer_u32(&w, request->entry.id);
-	request_succeed(request, params, sizeof(params));
+	instance_stop(instance, request, answer_offer);
 }
 
 /* A place for one that is new here. */
@@ -149,6 +159,7 @@ privileged_offer(struct request *request)
 	if (!migrate_take_peer(request))
 		return;
 	if (!sound || uuid_is_null(request->entry.uuid) || request->entry.fence == 0 ||
+	    request->entry.fence > FENCE_MAX ||
 	    (request->entry.domain_type != VTPM_DOMAIN_PVM &&
 	     request->entry.domain_type != VTPM_DOMAIN_HVM))
 		request_fail(request, VTPM_INVALID_REQUEST,
@@ -200,10 +211,11 @@ fits(struct request *request, const struct store_instance *known, const struct e
 	else if (is_foreign(request, known))
 		request_fail(request, VTPM_FORBIDDEN, "%s: is expected from %s, not from %s", text,
 			     known->peer, request->entry.peer);
-	else if (fence < known->fence ||
+	else if (fence < known->fence || fence > FENCE_MAX ||
 		 (fence == known->fence && !(known->flags & STORE_FLAG_PREPARED)))
 		request_fail(request, VTPM_FORBIDDEN,
-			     "%s: an older copy: this host had fence %llu, the envelope has %llu",
+			     "%s: an older copy, or an impossible one: this host had fence %llu, "
+			     "the envelope has %llu",
 			     text, (unsigned long long)known->fence, (unsigned long long)fence);
 	else
 		return true;
@@ -407,13 +419,16 @@ bury(struct request *request, struct store_instance *known)
 	return true;
 }
 
-/* Gives up what is known of an offer; false after having refused the request. */
+/*
+ * Gives up what is known of an offer; false after having refused the request. Of a copy that never
+ * came there is nothing, and no place into which it could come late.
+ */
 static bool
 forget(struct request *request, struct store_instance *known)
 {
-	bool only_reserved = known->flags & STORE_FLAG_INCOMING && known->generation == 0;
-
-	if (only_reserved) {
+	if (!(known->flags & STORE_FLAG_INCOMING))
+		return true;
+	if (known->generation == 0) {
 		int rc = store_delete(request->manager->store, known->id);
 
 		if (rc < 0)
@@ -421,11 +436,39 @@ forget(struct request *request, struct store_instance *known)
 				     known->id, strerror(-rc));
 		return rc == 0;
 	}
-	if (known->flags & STORE_FLAG_INCOMING && !(known->flags & STORE_FLAG_PREPARED)) {
+	if (!(known->flags & STORE_FLAG_PREPARED)) {
 		known->flags &= ~(uint32_t)(STORE_FLAG_INCOMING | STORE_FLAG_RESUMES);
 		return migrate_update(request, known);
 	}
 	return bury(request, known);
+}
+
+/* Whether that copy does not, and did not, run here; false after having refused the request. */
+static bool
+may_forget(struct request *request, const struct store_instance *known)
+{
+	uint64_t fence = request->entry.fence;
+	bool incoming = known->flags & STORE_FLAG_INCOMING;
+	bool ran = !(known->flags & (STORE_FLAG_INCOMING | STORE_FLAG_FORGOTTEN));
+	char text[MIGRATE_TEXT_SIZE];
+
+	migrate_text(known, text);
+	if (!incoming && known->type != VTPM_TYPE_MIGRATED)
+		request_fail(request, VTPM_FORBIDDEN, "%s: lives here, with fence %llu", text,
+			     (unsigned long long)known->fence);
+	else if (incoming && is_foreign(request, known))
+		request_fail(request, VTPM_FORBIDDEN, "%s: comes from %s, not from %s", text,
+			     known->peer, request->entry.peer);
+	else if (incoming && known->fence > fence)
+		request_fail(request, VTPM_FORBIDDEN, "%s: a newer copy, with fence %llu, is here",
+			     text, (unsigned long long)known->fence);
+	else if (known->fence > fence || (ran && known->fence == fence))
+		request_fail(request, VTPM_FORBIDDEN,
+			     "%s: has been here since, with fence %llu, and has left for %s", text,
+			     (unsigned long long)known->fence, known->peer);
+	else
+		return true;
+	return false;
 }
 
 void
@@ -442,23 +485,9 @@ privileged_forget(struct request *request)
 		return;
 	}
 	request->entry.id = known.id;
-	migrate_text(&known, text);
-	bool incoming = known.flags & STORE_FLAG_INCOMING;
-	if (!incoming && known.type != VTPM_TYPE_MIGRATED)
-		request_fail(request, VTPM_FORBIDDEN, "%s: lives here, with fence %llu", text,
-			     (unsigned long long)known.fence);
-	else if (incoming && is_foreign(request, &known))
-		request_fail(request, VTPM_FORBIDDEN, "%s: comes from %s, not from %s", text,
-			     known.peer, request->entry.peer);
-	else if (known.fence > request->entry.fence ||
-		 (!incoming && known.fence == request->entry.fence &&
-		  !(known.flags & STORE_FLAG_FORGOTTEN)))
-		request_fail(request, VTPM_FORBIDDEN,
-			     "%s: has been here since, with fence %llu, and has left for %s", text,
-			     (unsigned long long)known.fence, known.peer);
-	else if (forget(request, &known)) {
-		log_info("%s: the copy with fence %llu will never run here", text,
-			 (unsigned long long)request->entry.fence);
-		privileged_there(request, forgotten_there);
-	}
+	if (!may_forget(request, &known) || !forget(request, &known))
+		return;
+	log_info("%s: the copy with fence %llu will never run here", migrate_text(&known, text),
+		 (unsigned long long)request->entry.fence);
+	privileged_there(request, forgotten_there);
 }

@@ -98,7 +98,10 @@ opened_meanwhile(struct request *request)
 {
 	struct store_instance known;
 
-	if (migrate_find(request, &known) && migrate_take_back(request, &known))
+	if (!migrate_find(request, &known))
+		return;
+	known.flags &= ~(uint32_t)(STORE_FLAG_SUSPENDED | STORE_FLAG_RESUMES);
+	if (migrate_take_back(request, &known))
 		request_fail(request, VTPM_FAIL, "instance %u was opened in the middle; try again",
 			     known.id);
 }

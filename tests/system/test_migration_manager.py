@@ -408,6 +408,19 @@ def test_commit_is_undone_only_by_the_destinations_leave(move):
         move.offer()
 
 
+def test_copy_that_never_came_is_forgotten_to_no_effect(move):
+    move.fence = 99
+    move.forget()
+    back = move
+    move = Move(move.uuid, move.source, move.destination, move.number).upto(Move.activate)
+    back.destination, back.source = move.source, move.destination
+    back.forget()  # of what has left there with a lower fence
+    with pytest.raises(Refused, match="no place is reserved"):
+        back.place, back.envelope = move.number, move.envelope
+        back.migrate_in()
+    assert move.source.query(move.uuid) == (State.MIGRATED, 1, "beta")
+
+
 def test_copy_that_runs_is_not_forgotten(move):
     move.upto(Move.activate)
     with pytest.raises(Refused, match="lives here"):
@@ -481,6 +494,7 @@ def test_envelope_of_another_vtpm_or_changed_or_old_is_refused(move):
     refused(bytes([0, 0, 0, 9]) + good[4:], "of a later version")
     refused(good[:20] + u64(99) + good[28:], "changed on its way")
     refused(good[:20] + u64(0) + good[28:], "older copy")
+    refused(good[:20] + u64(2 ** 64 - 1) + good[28:], "impossible")
     refused(good[:-1], "changed on its way")
     refused(good[:-1] + bytes([good[-1] ^ 1]), "changed on its way")
     refused(good[:100], "no envelope")
