@@ -90,7 +90,10 @@ open_chip(struct manager *manager)
 {
 	const struct options *options = manager->options;
 	uint8_t srk_auth[PHYSICAL_TPM_AUTH_SIZE];
-	struct physical_tpm_options chip = { .address = options->tpm };
+	struct physical_tpm_options chip = {
+		.address = options->tpm,
+		.storage_handle = options->storage_handle,
+	};
 	int rc = 0;
 
 	if (manager->emulated)

@@ -16,6 +16,10 @@ enum {
 	DEFAULT_ANSWER_SECONDS = 300,
 };
 
+/* Handles of keys that stay in a TPM 2.0 [TPM 2.0 Part 2, 7.4]. */
+#define PERSISTENT_FIRST 0x81000000ul
+#define PERSISTENT_LAST  0x81fffffful
+
 static const char usage[] =
     "usage: vtpm_managerd [options]\n"
     "  --state-dir DIR             what must survive (default /var/vtpm)\n"
@@ -26,6 +30,8 @@ static const char usage[] =
     "  --tpm-owner-auth-file PATH  owner secret of a TPM 1.2 that has an owner\n"
     "  --tpm-srk-auth well-known|file:PATH\n"
     "                              secret of its storage root key\n"
+    "  --tpm-storage-handle N      storage key of a TPM 2.0 to use, as 0x81000001, instead of a\n"
+    "                              primary key\n"
     "  --ek-ca-cert FILE, --ek-ca-key FILE\n"
     "                              CA that certifies the endorsement keys of new vTPMs (PEM)\n"
     "  --accept-rollback           take a state folder that is older than the TPM says, once\n"
@@ -46,6 +52,7 @@ enum option_key {
 	OPT_TPM_PCRS,
 	OPT_OWNER_AUTH,
 	OPT_SRK_AUTH,
+	OPT_STORAGE_HANDLE,
 	OPT_EK_CA_CERT,
 	OPT_EK_CA_KEY,
 	OPT_ACCEPT_ROLLBACK,
@@ -68,6 +75,7 @@ static const struct option long_options[] = {
 	{ "tpm-pcrs", required_argument, NULL, OPT_TPM_PCRS },
 	{ "tpm-owner-auth-file", required_argument, NULL, OPT_OWNER_AUTH },
 	{ "tpm-srk-auth", required_argument, NULL, OPT_SRK_AUTH },
+	{ "tpm-storage-handle", required_argument, NULL, OPT_STORAGE_HANDLE },
 	{ "ek-ca-cert", required_argument, NULL, OPT_EK_CA_CERT },
 	{ "ek-ca-key", required_argument, NULL, OPT_EK_CA_KEY },
 	{ "accept-rollback", no_argument, NULL, OPT_ACCEPT_ROLLBACK },
@@ -130,6 +138,19 @@ parse_seconds(struct options *options, const char *text)
 }
 
 static int
+parse_storage_handle(struct options *options, const char *text)
+{
+	char *end;
+	unsigned long value = strtoul(text, &end, 0);
+
+	if (*text == '\0' || *end != '\0' || value < PERSISTENT_FIRST || value > PERSISTENT_LAST)
+		return wrong_value("tpm-storage-handle", text,
+				   "a persistent handle, 0x81000000 to 0x81ffffff");
+	options->storage_handle = (uint32_t)value;
+	return GO_ON;
+}
+
+static int
 parse_backend(struct options *options, const char *text)
 {
 	if (strcmp(text, "xen") != 0 && strcmp(text, "fifo") != 0 &&
@@ -175,6 +196,8 @@ parse_option(struct options *options, enum option_key key, const char *value)
 			return wrong_value("tpm-srk-auth", value, "well-known or file:PATH");
 		options->srk_auth = value;
 		return GO_ON;
+	case OPT_STORAGE_HANDLE:
+		return parse_storage_handle(options, value);
 	case OPT_EK_CA_CERT:
 		options->ek_ca_certificate = value;
 		return GO_ON;

@@ -17,6 +17,7 @@ struct options {
 	uint32_t pcrs;   /* --tpm-pcrs: bit n is PCR n */
 	const char *owner_auth_file;
 	const char *srk_auth;          /* "well-known" or file:PATH */
+	uint32_t storage_handle;       /* of a TPM 2.0; 0: none */
 	const char *ek_ca_certificate; /* PEM files; NULL, both: no EK certificates */
 	const char *ek_ca_key;
 	const char *backends[OPTIONS_BACKENDS_MAX];

@@ -4,7 +4,9 @@ Evidence is checked by Python's cryptography alone, from the bytes that docs/dee
 """
 import hashlib
 import json
+import socket
 import struct
+import threading
 
 import pytest
 from cryptography import x509
@@ -17,10 +19,12 @@ from contract import manager as contract, spec
 from host import console_request
 from tpm12 import Reader, Tpm, TpmError, pcr_selection, sha1
 from transport import FifoBackend, Ioemu, Raw, connect
+from trousers import Trousers
 
 UUID = "5b0d3f68-6a1f-4c36-8d19-0f6c8a9d7e01"
 UUID_BYTES = bytes.fromhex(UUID.replace("-", ""))
 NONCE = sha1(b"a challenge")
+TPM_PORT = 6545
 FFS = b"\xff" * 20
 
 # TPM2_PCR_Extend(7, password session, a SHA-256 digest)
@@ -406,6 +410,39 @@ def test_guest_that_locked_its_nv_storage_boots_without_certificate(host, ca):
     tpm = open_guest(host)
     tpm.pcr_read(0)
     assert "cannot be stored" in manager.log()
+
+
+class Bridge(threading.Thread):
+    """A guest's TPM on a TCP port of a Network, for tools that know no other."""
+
+    def __init__(self, tpm, network, port):
+        super().__init__(daemon=True)
+        self.tpm, self.network, self.port = tpm, network, port
+        self.listens = threading.Event()
+        self.start()
+        self.listens.wait()
+
+    def run(self):
+        self.network.enter()
+        with socket.create_server(("127.0.0.1", self.port)) as server:
+            self.listens.set()
+            while True:
+                connection, _ = server.accept()
+                with connection:
+                    while command := connection.recv(4096):
+                        connection.sendall(self.tpm.transport.exchange(command))
+
+
+def test_guests_own_tools_find_the_certificate(host, network, ca):
+    host.manager(*ca)
+    tpm = open_guest(host)
+    expected = stored_certificate(tpm)
+    Bridge(tpm, network, TPM_PORT)
+    path = host.path("nv")
+    Trousers(host, network, TPM_PORT).run("tpm_nvread", "-i", hex(CERT_INDEX), "-f", path)
+    assert path.read_bytes()[7:] == expected
+    certificate = x509.load_der_x509_certificate(path.read_bytes()[7:])
+    assert certificate.issuer.rfc4514_string() == "CN=ca"
 
 
 @pytest.mark.parametrize("broken", ["missing", "other-key", "no-ca"])

@@ -115,6 +115,18 @@ def test_program_that_does_not_run_is_reported_to_who_opens(host, program, reaso
     assert reason in managed.log()
 
 
+def test_instance_that_dies_again_and_again_is_restarted_with_growing_pauses(rig):
+    for death in range(5):
+        pid = until(lambda: rig.show(5)["state"] == "running" and rig.show(5)["pid"], "it runs")
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: rig.show(5)["restarts"] == death + 1, "its death is noticed")
+    pauses = [int(ms) for ms in re.findall(r"instance 5: .* it is started again in (\d+) ms",
+                                           rig.process.log())]
+    assert pauses == [0, 50, 100, 200, 400]
+    assert rig.tpm(5).pcr_read(0) == bytes(20)
+    assert rig.show(6)["restarts"] == 0
+
+
 def test_stopped_instance_delays_no_other(rig):
     os.kill(rig.show(5)["pid"], signal.SIGSTOP)
     command = bytes.fromhex("00c1 0000000e 00000015 00000003")

@@ -2,12 +2,14 @@
 
 A chip may change its PCRs, belong to somebody else, or go away in the middle.
 """
+import subprocess
+
 import pytest
 
 from chip import DAILY_PCR, extend_chip
 from contract import spec
 from tpm12 import Tpm, TpmError, sha1
-from transport import FifoBackend
+from transport import FifoBackend, Raw
 
 GUEST, OTHER = "2f0c7c1a-0b1e-4a51-9c55-0d8f5f3a9b01", "2f0c7c1a-0b1e-4a51-9c55-0d8f5f3a9b02"
 OWNER, SRK, DATA = sha1(b"owner"), bytes(20), sha1(b"data")
@@ -112,3 +114,43 @@ def test_an_old_copy_of_the_whole_state_is_refused(host, chip):
     assert GUEST in host.vtpmctl("list").stdout
     stop(manager)
     stop(host.manager(*host.tpm_option))
+
+
+@pytest.mark.parametrize("chip", ["1.2"], indirect=True)
+def test_chip_that_has_an_owner_is_used_with_the_secrets_from_files(host, chip):
+    srk = sha1(b"srk")
+    with_owner = Raw(chip.address)
+    tpm = Tpm(with_owner)
+    tpm.create_ek()
+    tpm.take_ownership(OWNER, srk)
+    with_owner.close()
+    host.path("owner").write_text("owner\n")
+    host.path("srk").write_text("hex:" + srk.hex())
+    refused = host.manager(*host.tpm_option, wait=False)
+    assert refused.wait(60) == 1 and "--tpm-srk-auth" in refused.log()
+    secrets = ("--tpm-srk-auth", f"file:{host.path('srk')}")
+    stop(host.manager(*host.tpm_option, *secrets, "--tpm-owner-auth-file", host.path("owner")))
+    manager = host.manager(*host.tpm_option, *secrets)  # the owner's secret is kept, sealed
+    host.vtpmctl("define", GUEST)
+    host.vtpmctl("open", GUEST)
+    host.vtpmctl("deep-quote", GUEST, "--out", host.path("evidence"))
+    stop(manager)
+
+
+@pytest.mark.parametrize("chip", ["2.0"], indirect=True)
+@pytest.mark.parametrize("kind", ["rsa", "ecc"])
+def test_an_existing_storage_key_of_the_chip_is_used(host, chip, kind):
+    handle = "0x81000123"
+    tcti = ("--tcti", f"cmd:socat - UNIX-CONNECT:{host.path('chip.sock')}")
+    context = host.path("primary.ctx")
+    for command in (("tpm2_createprimary", *tcti, "-C", "o", "-G", kind, "-c", context),
+                    ("tpm2_evictcontrol", *tcti, "-C", "o", "-c", context, handle),
+                    ("tpm2_flushcontext", *tcti, "-t")):  # without a resource manager they stay
+        subprocess.run(list(map(str, command)), check=True, capture_output=True, timeout=60)
+    options = (*host.tpm_option, "--tpm-storage-handle")
+    stop(host.manager(*options, handle))
+    host.manager(*options, handle)
+    host.vtpmctl("define", GUEST)
+    host.vtpmctl("open", GUEST)
+    host.vtpmctl("deep-quote", GUEST, "--out", host.path("evidence"))
+    host.vtpmctl("verify-quote", host.path("evidence"))

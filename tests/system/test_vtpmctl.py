@@ -1,5 +1,6 @@
 """vtpmctl: what operators and scripts see."""
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -32,6 +33,13 @@ def test_lowest_free_number_is_taken(managed):
     assert [define(managed, uuid) for uuid in UUIDS[1:4]] == [1, 3, 4]
     managed.vtpmctl("delete", 3)
     assert define(managed, UUIDS[4]) == 3
+
+
+def test_scripts_at_the_same_time_get_an_instance_each_and_one_for_the_same_uuid(managed):
+    uuids = [f"00000000-0000-4000-8000-{i % 10:012}" for i in range(20)]
+    with ThreadPoolExecutor(10) as pool:
+        numbers = list(pool.map(lambda uuid: define(managed, uuid), uuids))
+    assert numbers[:10] == numbers[10:] and sorted(numbers[:10]) == list(range(1, 11))
 
 
 def test_number_and_uuid_of_another_are_refused_by_name(managed):
