@@ -322,3 +322,29 @@ transport_log_is_signed(const struct transport_client *t, const struct blob *key
 	EVP_PKEY_free(public);
 	return ok;
 }
+
+TPM_RESULT
+transport_read_pcr(struct transport_client *t, uint32_t pcr, struct blob *response)
+{
+	struct call c;
+
+	call_begin(&c, t->tpm, TPM_ORD_PcrRead);
+	writer_u32(&c.params, pcr);
+	return transport_execute(t, &c, &(struct wrapped_shape) { 0 }, response);
+}
+
+void
+transport_assert_alive(struct transport_client *t)
+{
+	struct blob response;
+
+	ck_assert_uint_eq(transport_read_pcr(t, 0, &response), TPM_SUCCESS);
+}
+
+void
+transport_assert_dead(struct transport_client *t)
+{
+	struct blob response;
+
+	ck_assert_uint_eq(transport_read_pcr(t, 0, &response), TPM_INVALID_AUTHHANDLE);
+}

@@ -59,6 +59,14 @@ TPM_RESULT transport_execute(struct transport_client *t, struct call *c,
 			     const struct wrapped_shape *shape, struct blob *response);
 TPM_RESULT transport_result(const struct blob *response);
 
+/*
+ * transport_read_pcr: TPM_PcrRead through the session; the result of the session's own command.
+ * transport_assert_alive, transport_assert_dead: that the session still carries that, or is gone.
+ */
+TPM_RESULT transport_read_pcr(struct transport_client *t, uint32_t pcr, struct blob *response);
+void transport_assert_alive(struct transport_client *t);
+void transport_assert_dead(struct transport_client *t);
+
 /* transport_release: TPM_ReleaseTransportSigned by a key. transport_log_is_signed: whether the
  * signature is that of t's own log. */
 TPM_RESULT transport_release(struct transport_client *t, uint32_t key, const uint8_t *auth,
