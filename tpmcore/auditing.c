@@ -130,8 +130,7 @@ tpm_GetAuditDigestSigned(struct command *c)
 
 	if (!key_can_sign(key) || (closeAudit && key->keyUsage != TPM_KEY_IDENTITY))
 		return TPM_INVALID_KEYUSAGE;
-	if (key->parms.sigScheme != TPM_SS_RSASSAPKCS1v15_SHA1 &&
-	    key->parms.sigScheme != TPM_SS_RSASSAPKCS1v15_INFO)
+	if (!key_signs_digests(key))
 		return TPM_INAPPROPRIATE_SIG;
 	write_audited(c->tpm, 0, &w);
 	crypto_sha1(ordinalDigest, SPANS(SPAN(list, w.len)));

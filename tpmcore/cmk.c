@@ -193,8 +193,7 @@ tpm_CMK_CreateTicket(struct command *c)
 		return rc;
 	if (key.parms.encScheme != TPM_ES_NONE)
 		return TPM_INAPPROPRIATE_ENC;
-	if (key.parms.sigScheme != TPM_SS_RSASSAPKCS1v15_SHA1 &&
-	    key.parms.sigScheme != TPM_SS_RSASSAPKCS1v15_INFO)
+	if (!key_signs_digests(&key))
 		return TPM_INVALID_KEYUSAGE;
 	if (!crypto_rsa_verify_sha1(&key.rsa, signature.pos, signature.left, signedData))
 		return TPM_BAD_SIGNATURE;

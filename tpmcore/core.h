@@ -444,9 +444,13 @@ TPM_RESULT key_encrypt(const struct key *key, uint8_t *out, size_t *len, const v
 		       size_t in_len);
 TPM_RESULT key_decrypt(const struct tpm *tpm, const struct key *key, uint8_t *out, size_t *len,
 		       struct reader in);
-/* key_migratable: by keyFlags. key_can_sign: by keyUsage: signing, legacy and identity keys. */
+/*
+ * key_migratable: by keyFlags. key_can_sign: by keyUsage: signing, legacy and identity keys.
+ * key_signs_digests: by sigScheme: what the TPM itself makes is signed as a SHA-1 digest.
+ */
 bool key_migratable(const struct key *key);
 bool key_can_sign(const struct key *key);
+bool key_signs_digests(const struct key *key);
 /*
  * key_is_cmk: a certified migration key, by its payload. key_cmk_auth: the migrationAuth of such a
  * key under the migration authorities of msaDigest: HMAC of TPM_CMK_MIGAUTH [Part 2, 10.8.4].

@@ -131,8 +131,7 @@ tpm_StirRandom(struct command *c)
 static TPM_RESULT
 check_certifier(const struct key *cert, const struct key *certified)
 {
-	if (cert->parms.sigScheme != TPM_SS_RSASSAPKCS1v15_SHA1 &&
-	    cert->parms.sigScheme != TPM_SS_RSASSAPKCS1v15_INFO)
+	if (!key_signs_digests(cert))
 		return TPM_BAD_KEY_PROPERTY;
 	if (cert->keyUsage == TPM_KEY_IDENTITY && key_migratable(certified) &&
 	    !(certified->keyFlags & TPM_MIGRATEAUTHORITY))

@@ -99,8 +99,7 @@ tpm_PCR_Reset(struct command *c)
 static TPM_RESULT
 check_quote_key(const struct key *key)
 {
-	if (key->parms.sigScheme != TPM_SS_RSASSAPKCS1v15_SHA1 &&
-	    key->parms.sigScheme != TPM_SS_RSASSAPKCS1v15_INFO)
+	if (!key_signs_digests(key))
 		return TPM_INAPPROPRIATE_SIG;
 	return key_can_sign(key) ? TPM_SUCCESS : TPM_INVALID_KEYUSAGE;
 }

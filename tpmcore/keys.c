@@ -189,6 +189,13 @@ key_can_sign(const struct key *key)
 	       key->keyUsage == TPM_KEY_IDENTITY;
 }
 
+bool
+key_signs_digests(const struct key *key)
+{
+	return key->parms.sigScheme == TPM_SS_RSASSAPKCS1v15_SHA1 ||
+	       key->parms.sigScheme == TPM_SS_RSASSAPKCS1v15_INFO;
+}
+
 TPM_RESULT
 key_sign_sha1(struct command *c, const struct key *key, const uint8_t *digest)
 {

@@ -37,8 +37,7 @@ tpm_TickStampBlob(struct command *c)
 	/* 2., 3. */
 	if (!key_can_sign(key))
 		return TPM_INVALID_KEYUSAGE;
-	if (key->parms.sigScheme != TPM_SS_RSASSAPKCS1v15_SHA1 &&
-	    key->parms.sigScheme != TPM_SS_RSASSAPKCS1v15_INFO)
+	if (!key_signs_digests(key))
 		return TPM_INAPPROPRIATE_SIG;
 	/* 5., 6. */
 	writer_bytes(&w, digestToStamp, DIGEST_SIZE);

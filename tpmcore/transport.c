@@ -236,8 +236,7 @@ tpm_ReleaseTransportSigned(struct command *c)
 
 	if (rc)
 		return rc;
-	if (key->parms.sigScheme != TPM_SS_RSASSAPKCS1v15_SHA1 &&
-	    key->parms.sigScheme != TPM_SS_RSASSAPKCS1v15_INFO)
+	if (!key_signs_digests(key))
 		return TPM_INAPPROPRIATE_SIG;
 	if (key->keyUsage != TPM_KEY_SIGNING)
 		return TPM_INVALID_KEYUSAGE;
