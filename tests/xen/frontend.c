@@ -30,7 +30,7 @@
 
 enum {
 	PAGES = 2, /* the ring and one extra page */
-	TIMEOUT_MS = 120000,
+	TIMEOUT_MS = 300000,
 	SHM_REF = 100, /* names of our own; a handle's begin at SHM_REF * handle */
 };
 
