@@ -478,6 +478,46 @@ def test_what_is_no_socket_is_no_data_channel(qemu):
     assert qemu.init() == 0
 
 
+# Started by the connection
+
+@pytest.fixture
+def link(host):
+    """Of a defined instance, by its uuid: what an xl configuration names."""
+    guest = uuid.uuid4()
+    host.process = host.manager()
+    host.vtpmctl("define", guest, "--type", "hvm")
+    return host.run_dir / f"socks/{guest}.ctrl"
+
+
+def use(host, link):
+    """A QEMU's whole life."""
+    qemu = host.closes(Qemu(link))
+    assert qemu.init() == 0
+    tpm = Tpm(qemu)
+    tpm.startup()
+    assert tpm.pcr_read(0) == bytes(20)
+    tpm.extend(0, DIGEST)
+    assert qemu.request(qemu.SHUTDOWN)[0] == 0
+    qemu.close()
+
+
+def test_instance_listens_again_after_manager_and_host_were_restarted(host, link):
+    use(host, link)
+    host.process.terminate_and_wait()
+    host.process = host.manager()
+    use(host, link)
+    # A boot: nothing runs, and what was in the run folder is gone.
+    host.kill9_everything()
+    shutil.rmtree(host.run_dir)
+    host.manager()
+    use(host, link)
+
+
+def test_qemu_that_comes_while_the_one_before_goes_is_served(host, link):
+    for _ in range(10):
+        use(host, link)
+
+
 # swtpm's own tool
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """HVM guests: an unmodified QEMU, SeaBIOS and Linux on an instance's control socket."""
 import base64
+import os
+import signal
 import uuid
 
 import pytest
@@ -7,7 +9,8 @@ import pytest
 from contract import manager, spec
 from host import until
 from machine import Machine, event_log
-from tpm12 import WELL_KNOWN, Tpm, TpmError, pcr_info, pcr_info_long, sha1
+from test_manager_console import instance_pid
+from tpm12 import WELL_KNOWN, Tpm, TpmError, pcr_info, pcr_info_long, sha1, u8, u16, u32
 from transport import Qemu
 
 # What a script can use: tcsd that answers, and a TPM command sent to the kernel's device.
@@ -117,6 +120,7 @@ def test_qemu_migration_carries_the_tpm(host, instance):
     image = host.path("image")
     source = Machine(host, instance(7), script)
     output = source.wait_for("sealed\n")
+    os.kill(instance_pid(host, 7), signal.SIGKILL)  # nobody is to notice
     source.qmp("migrate", uri=f"exec:cat >{image}")
     until(lambda: source.qmp("query-migrate")["status"] == "completed", "migration is done",
           source.process)
@@ -187,3 +191,68 @@ def test_bitlocker_seals_its_key_to_the_boot(host, instance):
     with pytest.raises(TpmError, match="TPM_AUTH2FAIL"):
         tpm.unseal(spec.TPM_KH_SRK, WELL_KNOWN, sha1(b"guess"), protectors[2])
     qemu.close()
+
+
+def test_windows_provisions_its_tpm(host, instance):
+    """What else Windows and the firmware under it do: presence, capabilities, its own NV area, seals
+    for one locality, and the dictionary attack lock with its reset."""
+    qemu = host.closes(Qemu(instance(7)))
+    assert qemu.init() == 0
+    tpm = Tpm(qemu)
+    tpm.startup()
+
+    # The firmware's menu switches the TPM on, then locks presence: nobody clears it from Windows.
+    for presence in (spec.TPM_PHYSICAL_PRESENCE_CMD_ENABLE, spec.TPM_PHYSICAL_PRESENCE_PRESENT):
+        tpm.command(spec.TSC_ORD_PhysicalPresence, u16(presence))
+    tpm.command(spec.TPM_ORD_PhysicalEnable)
+    tpm.command(spec.TPM_ORD_PhysicalSetDeactivated, u8(0))
+    tpm.command(spec.TSC_ORD_PhysicalPresence, u16(spec.TPM_PHYSICAL_PRESENCE_NOTPRESENT
+                                                   | spec.TPM_PHYSICAL_PRESENCE_LOCK))
+    flags = tpm.get_capability(spec.TPM_CAP_FLAG, u32(spec.TPM_CAP_FLAG_VOLATILE))
+    assert flags[2 + spec.TPM_SF_PHYSICALPRESENCE - 1] == 0
+    assert flags[2 + spec.TPM_SF_PHYSICALPRESENCELOCK - 1] == 1
+    with pytest.raises(TpmError, match="TPM_BAD_PRESENCE"):
+        tpm.command(spec.TPM_ORD_ForceClear)
+    with pytest.raises(TpmError, match="TPM_BAD_PARAMETER"):
+        tpm.command(spec.TSC_ORD_PhysicalPresence, u16(spec.TPM_PHYSICAL_PRESENCE_PRESENT))
+
+    # TPM base services: who are you, how long do you take, what may be blocked.
+    assert tpm.get_capability(spec.TPM_CAP_PROPERTY, u32(spec.TPM_CAP_PROP_MANUFACTURER)) == b"VTPM"
+    for prop, count in ((spec.TPM_CAP_PROP_TIS_TIMEOUT, 4), (spec.TPM_CAP_PROP_DURATION, 3)):
+        times = tpm.get_capability(spec.TPM_CAP_PROPERTY, u32(prop))
+        assert len(times) == 4 * count and u32(0) not in (times[:4], times[-4:])
+    for ordinal in (spec.TPM_ORD_Seal, spec.TPM_ORD_Unseal, spec.TPM_ORD_ResetLockValue):
+        assert tpm.get_capability(spec.TPM_CAP_ORD, u32(ordinal)) == b"\1"
+    assert tpm.read_pubek()
+
+    owner, auth = sha1(tpm.get_random(20)), sha1(b"area")
+    tpm.take_ownership(owner)
+    with pytest.raises(TpmError, match="TPM_DISABLED_CMD"):
+        tpm.read_pubek()  # the owner's from now on
+    permission = spec.TPM_NV_PER_AUTHREAD | spec.TPM_NV_PER_AUTHWRITE
+    tpm.nv_define(owner, 0x11500, 32, permission, auth)
+    tpm.nv_write_auth(0x11500, b"provisioned", auth)
+    assert u32(0x11500) in tpm.get_capability(spec.TPM_CAP_NV_LIST)
+    assert tpm.nv_read_auth(0x11500, 11, auth) == b"provisioned"
+
+    # Sealed for the boot loader at locality 0, and for a hypervisor that was launched at 2.
+    values = {11: tpm.pcr_read(11)}
+    at_0, at_2 = (tpm.seal(spec.TPM_KH_SRK, WELL_KNOWN, auth, b"key",
+                           pcr_info_long(values, at_creation=1, at_release=1 << locality))
+                  for locality in (0, 2))
+    assert tpm.unseal(spec.TPM_KH_SRK, WELL_KNOWN, auth, at_0) == b"key"
+    with pytest.raises(TpmError, match="TPM_BAD_LOCALITY"):
+        tpm.unseal(spec.TPM_KH_SRK, WELL_KNOWN, auth, at_2)
+    assert qemu.set_locality(2) == 0
+    assert tpm.unseal(spec.TPM_KH_SRK, WELL_KNOWN, auth, at_2) == b"key"
+    assert qemu.set_locality(0) == 0
+
+    # Guesses end in a lock, until the owner opens it.
+    result = None
+    while result != spec.TPM_DEFEND_LOCK_RUNNING:
+        with pytest.raises(TpmError) as error:
+            tpm.unseal(spec.TPM_KH_SRK, WELL_KNOWN, sha1(b"guess"), at_0)
+        result = error.value.result
+        assert result in (spec.TPM_AUTH2FAIL, spec.TPM_DEFEND_LOCK_RUNNING)
+    tpm.command(spec.TPM_ORD_ResetLockValue, sessions=[tpm.oiap(owner)])
+    assert tpm.unseal(spec.TPM_KH_SRK, WELL_KNOWN, auth, at_0) == b"key"

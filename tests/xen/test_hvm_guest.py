@@ -1,53 +1,69 @@
-"""An HVM guest on a real Xen: its TPM is behind the TIS device of its QEMU."""
+"""An HVM guest on a real Xen: its TPM is behind the TIS device of its QEMU. Run by make
+check-xen-hvm."""
 import pytest
 
-from hvmlab import QEMU, HvmDom0
+import xenlab
+from hvmlab import QEMU, HvmDom0, HvmGuest
 
-UUIDS = [f"0a3c9dbe-5c0f-4d5d-9f28-{n:012}" for n in range(101, 102)]
-FRONTEND = "0a3c9dbe-5c0f-4d5d-9f28-000000000201"
+UUID = "0a3c9dbe-5c0f-4d5d-9f28-000000000101"
+DOM0S_OWN = "0a3c9dbe-5c0f-4d5d-9f28-000000000102"
 ZERO = "00" * 20
+START_TCSD = ("chown -R tss:tss /var/lib/tpm /dev/tpm0 && chown root:tss /etc/tcsd.conf && tcsd &&"
+              " until netstat -ltn | grep -q :30003; do usleep 200000; done")
 
 
 @pytest.fixture(scope="module")
-def dom0(lab):
+def dom0():
     """A host whose QEMU knows TPMs."""
     if not (QEMU / "built").exists():
         pytest.skip("no QEMU with both Xen and TPM support; make check-xen-hvm builds one")
+    xenlab.build()
     dom0 = HvmDom0()
     try:
-        dom0.up(UUIDS)
+        dom0.up([UUID])
         yield dom0
     finally:
         dom0.down()
 
 
-def test_guest_owns_its_tpm_and_reboots(dom0, guest):
-    one = guest(uuid=UUIDS[0]).create()
-    assert "1.2 TPM" in one.run("dmesg | grep tpm_tis")
-    assert one.run("cat /sys/class/tpm/tpm0/owned") == "0"
-    assert one.pcr(16) == ZERO
-    # The firmware has measured.
-    first = [one.pcr(number) for number in (0, 4)]
-    assert ZERO not in first
-    one.run("start_tcsd && tpm_takeownership -y -z", timeout=280)
-    value = one.extend(16, "a")
-    assert one.pcr(16) == value != ZERO
+@pytest.fixture
+def guest(dom0):
+    guest = HvmGuest(dom0, "hvm", UUID)
+    yield guest
+    guest.discard()
 
-    one.reboot()
-    assert one.pcr(16) == ZERO
-    assert [one.pcr(number) for number in (0, 4)] == first
-    assert one.run("cat /sys/class/tpm/tpm0/owned") == "1"
+
+def pcr(guest, number):
+    line = guest.run(f"grep PCR-{number:02} /sys/class/tpm/tpm0/pcrs")
+    return line.partition(":")[2].replace(" ", "").lower()
+
+
+def test_guest_owns_its_tpm_and_reboots(dom0, guest):
+    guest.create()
+    assert "1.2 TPM" in guest.run("dmesg | grep tpm_tis")
+    assert guest.run("cat /sys/class/tpm/tpm0/owned") == "0"
+    # The firmware has measured.
+    first = [pcr(guest, number) for number in (0, 4)]
+    assert ZERO not in first
+    guest.run(f"{START_TCSD} && tpm_takeownership -y -z && pkill tcsd")
+    extend = xenlab.extend_command(16, "aa")
+    guest.run(f"exec 3<>/dev/tpm0; printf '%b' \"$(echo {extend} | sed 's/../\\\\x&/g')\" >/tmp/c;"
+              " dd bs=4096 if=/tmp/c >&3; dd bs=4096 count=1 <&3 >/dev/null; exec 3>&-")
+    assert pcr(guest, 16) == xenlab.extended(ZERO, "aa")
 
     # Nobody in the guest notices that its vtpmd is killed.
-    value = one.extend(16, "b")
     dom0.sh("pkill -9 -x vtpmd")
-    assert one.pcr(16) == value
+    assert pcr(guest, 16) == xenlab.extended(ZERO, "aa")
+
+    guest.reboot()
+    assert pcr(guest, 16) == ZERO
+    assert [pcr(guest, number) for number in (0, 4)] == first
+    assert guest.run("cat /sys/class/tpm/tpm0/owned") == "1"
 
 
 def test_dom0_has_a_tpm_of_its_own(dom0):
-    dom0.sh(f"modprobe xen-tpmfront && xl vtpm-attach 0 backend=0 uuid={FRONTEND}")
-    dom0.store("/local/domain/0/device/vtpm/0/state")
-    dom0.sh("timeout 280 sh -c 'until [ -e /dev/tpm1 ]; do sleep 1; done'", timeout=300)
+    dom0.sh(f"modprobe xen-tpmfront && xl vtpm-attach 0 backend=0 uuid={DOM0S_OWN}")
+    dom0.sh_until("[ -e /dev/tpm1 ]")
     assert "PCR-16: 00 00" in dom0.sh("cat /sys/class/tpm/tpm1/pcrs")
     dom0.sh("xl vtpm-detach 0 0")
     dom0.wait_gone("/local/domain/0/backend/vtpm/0/0")
