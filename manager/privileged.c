@@ -36,6 +36,7 @@ static const struct {
 	{ VTPM_ORD_ABORT, 12, privileged_abort },
 	{ VTPM_ORD_UNDO, 12, privileged_undo },
 	{ VTPM_ORD_RESOLVE, ANY_SIZE, privileged_resolve },
+	{ VTPM_ORD_HOST_QUOTE, ANY_SIZE, privileged_host_quote },
 	{ VTPM_ORD_OFFER, ANY_SIZE, privileged_offer },
 	{ VTPM_ORD_MIGRATE_IN, ANY_SIZE, privileged_migrate_in },
 	{ VTPM_ORD_AWAIT, ANY_SIZE, privileged_await },

@@ -40,6 +40,7 @@ void privileged_commit(struct request *request);
 void privileged_abort(struct request *request);
 void privileged_undo(struct request *request);
 void privileged_resolve(struct request *request);
+void privileged_host_quote(struct request *request);
 void privileged_offer(struct request *request);
 void privileged_migrate_in(struct request *request);
 void privileged_await(struct request *request);

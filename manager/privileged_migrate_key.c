@@ -8,32 +8,48 @@
 #include <vtpm/log.h>
 #include <vtpm/manager.h>
 
+#include "manager/crypt.h"
+#include "manager/deep_quote.h"
 #include "manager/manager.h"
 #include "manager/migration_session.h"
 #include "manager/physical_tpm.h"
 #include "manager/root_key.h"
 #include "manager/worker.h"
 
-/* On the worker's thread: the chip makes the key when it is asked for the first time. */
-static void
-public_of_chip(void *arg)
+enum { PUBLIC_MAX = 4 + 4 + 4 + PHYSICAL_TPM_RSA_MAX + 1 };
+
+/*
+ * On the worker's thread: the chip makes the key when it is asked for the first time. Returns the
+ * size of the answer of GET_MIG_KEY, 0 after having refused the request.
+ */
+static size_t
+write_public(struct request *request, uint8_t params[PUBLIC_MAX])
 {
-	struct request *request = arg;
+	struct writer w = writer_of(params, PUBLIC_MAX);
 	struct physical_tpm_public pub;
-	uint8_t params[4 + 4 + 4 + PHYSICAL_TPM_RSA_MAX + 1];
-	struct writer w = writer_of(params, sizeof(params));
 	char why[256];
 
 	if (root_key_migration_public(request->manager->store, request->manager->tpm, &pub) < 0) {
 		request_fail(request, VTPM_FAIL, "this host has no migration key: %s",
 			     physical_tpm_error(why, sizeof(why)));
-		return;
+		return 0;
 	}
 	writer_u32(&w, 4);
 	writer_u32(&w, pub.exponent);
 	writer_sized(&w, pub.modulus, pub.modulus_len);
 	writer_u8(&w, pub.scheme);
-	request_succeed(request, params, w.len);
+	return w.len;
+}
+
+static void
+public_of_chip(void *arg)
+{
+	struct request *request = arg;
+	uint8_t params[PUBLIC_MAX];
+	size_t len = write_public(request, params);
+
+	if (len > 0)
+		request_succeed(request, params, len);
 }
 
 void
@@ -42,6 +58,42 @@ privileged_get_migration_key(struct request *request)
 	if (!migrate_take_peer(request))
 		return;
 	if (worker_submit(request->manager->chip, public_of_chip, request) < 0)
+		request_fail(request, VTPM_FAIL, "out of memory");
+}
+
+/* On the worker's thread: the PCRs of the host that has the migration key. */
+static void
+quote_of_chip(void *arg)
+{
+	struct request *request = arg;
+	struct quote quote = { .pcrs = request->pcrs };
+	uint8_t evidence[QUOTE_EVIDENCE_MAX];
+	uint8_t params[PUBLIC_MAX];
+	char why[256];
+	size_t len = write_public(request, params);
+
+	if (len == 0)
+		return;
+	crypt_sha256(quote.ek, &(struct crypt_part) { params, len }, 1);
+	memcpy(quote.nonce, request->key, sizeof(quote.nonce));
+	if (deep_quote(request->manager->store, request->manager->tpm, &quote, evidence, &len) < 0)
+		request_fail(request, VTPM_FAIL, "the chip of this host quotes nothing: %s",
+			     physical_tpm_error(why, sizeof(why)));
+	else
+		request_succeed(request, evidence, len);
+}
+
+void
+privileged_host_quote(struct request *request)
+{
+	request->pcrs = reader_u32(&request->params);
+	reader_bytes(&request->params, request->key, QUOTE_NONCE_SIZE);
+	if (!migrate_take_peer(request))
+		return;
+	if (request->pcrs == 0 || request->pcrs >> QUOTE_PCRS)
+		request_fail(request, VTPM_INVALID_REQUEST, "a quote of impossible PCRs 0x%08x",
+			     request->pcrs);
+	else if (worker_submit(request->manager->chip, quote_of_chip, request) < 0)
 		request_fail(request, VTPM_FAIL, "out of memory");
 }
 

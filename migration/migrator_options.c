@@ -27,6 +27,7 @@ static const char usage[] =
     "                              tcp:HOST:48879); ADDR is unix:PATH or tcp:HOST:PORT\n"
     "  --name NAME                 this host's name for the other one\n"
     "  --host HOST                 with --recover: the host to ask\n"
+    "  --require-pcrs FILE         only to a host whose chip shows these PCRs\n"
     "  --timeout SECONDS           how long to try when the other host is silent (default 60)\n"
     "  --xl-option OPTION          passed on to xl migrate; may be repeated\n"
     "  --xl-host HOST              HOST for xl migrate, if it is another\n"
@@ -50,6 +51,7 @@ enum option_key {
 	OPT_NO_DOMAIN,
 	OPT_ALL,
 	OPT_RECOVER,
+	OPT_REQUIRE_PCRS,
 	OPT_XL_OPTION,
 	OPT_XL_HOST,
 	OPT_XL,
@@ -74,6 +76,7 @@ static const struct option long_options[] = {
 	{ "no-domain", no_argument, NULL, OPT_NO_DOMAIN },
 	{ "all", no_argument, NULL, OPT_ALL },
 	{ "recover", required_argument, NULL, OPT_RECOVER },
+	{ "require-pcrs", required_argument, NULL, OPT_REQUIRE_PCRS },
 	{ "xl-option", required_argument, NULL, OPT_XL_OPTION },
 	{ "xl-host", required_argument, NULL, OPT_XL_HOST },
 	{ "xl", required_argument, NULL, OPT_XL },
@@ -138,6 +141,8 @@ plain_option(struct migrator_options *options, int key)
 		return &options->host;
 	case OPT_RECOVER:
 		return &options->recover;
+	case OPT_REQUIRE_PCRS:
+		return &options->require_pcrs;
 	case OPT_XL_HOST:
 		return &options->xl_host;
 	case OPT_XL:

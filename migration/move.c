@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <openssl/crypto.h>
+#include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,9 @@
 
 #include <vtpm/codec.h>
 #include <vtpm/manager.h>
+
+#include "migration/host_name.h"
+#include "migration/required_pcrs.h"
 
 enum {
 	PARAMS_MAX = 4096,
@@ -20,13 +24,41 @@ struct step {
 	int (*run)(struct move *move, struct why *why);
 };
 
+/* Whether a quote of the other host's chip shows what --require-pcrs wants. */
+static int
+check_host(struct move *move, const struct reader *key, struct why *why)
+{
+	struct migrator *migrator = move->migrator;
+	uint8_t buf[4 + QUOTE_NONCE_SIZE];
+	struct writer params = writer_of(buf, sizeof(buf));
+	uint8_t nonce[QUOTE_NONCE_SIZE];
+	struct required_pcrs required;
+	struct reader evidence;
+
+	int rc = required_pcrs_read(&required, migrator->options->require_pcrs, why);
+	if (rc < 0)
+		return rc;
+	if (RAND_bytes(nonce, sizeof(nonce)) != 1)
+		return why_set(why, -EIO, "no random bytes");
+	writer_u32(&params, required_pcrs_mask(&required));
+	writer_bytes(&params, nonce, sizeof(nonce));
+	rc = migrator_there(migrator, VTPM_ORD_HOST_QUOTE, &params, &evidence, NULL, why);
+	if (rc == 0)
+		rc = required_pcrs_check(&required, evidence, nonce, key, why);
+	return rc < 0 ? why_set(why, rc, "%s is not what %s requires: %s",
+				remote_host(migrator->remote), migrator->options->require_pcrs,
+				why->text)
+		      : 0;
+}
+
 static int
 run_key(struct move *move, struct why *why)
 {
 	struct migrator *migrator = move->migrator;
 	const char *host = remote_host(migrator->remote);
 	struct writer none = { 0 };
-	uint8_t buf[KEY_MAX];
+	uint8_t key[KEY_MAX];
+	uint8_t buf[KEY_MAX + HOST_ADDRESS_SIZE];
 	struct writer params = writer_of(buf, sizeof(buf));
 	struct reader answer;
 
@@ -35,10 +67,17 @@ run_key(struct move *move, struct why *why)
 	int rc = migrator_there(migrator, VTPM_ORD_GET_MIG_KEY, &none, &answer, NULL, why);
 	if (rc < 0)
 		return rc;
-	writer_sized(&params, host, strlen(host));
-	writer_bytes(&params, answer.pos, answer.left);
-	if (params.failed)
+	if (answer.left > sizeof(key))
 		return why_set(why, -EBADMSG, "%s sent a key of %zu bytes", host, answer.left);
+	/* The next call lets the answer go. */
+	const struct reader public = reader_of(key, answer.left);
+	reader_bytes(&answer, key, answer.left);
+	if (migrator->options->require_pcrs)
+		rc = check_host(move, &public, why);
+	if (rc < 0)
+		return rc;
+	writer_sized(&params, host, strlen(host));
+	writer_bytes(&params, public.pos, public.left);
 	rc = migrator_here(migrator, VTPM_ORD_LOAD_MIG_KEY, &params, &answer, NULL, why);
 	if (rc < 0)
 		return rc;

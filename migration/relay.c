@@ -33,6 +33,7 @@ static const struct relayed {
 	enum log_level level;
 } relayed[] = {
 	{ VTPM_ORD_GET_MIG_KEY, "GET_MIG_KEY", NO_UUID, LOG_LEVEL_INFO },
+	{ VTPM_ORD_HOST_QUOTE, "HOST_QUOTE", NO_UUID, LOG_LEVEL_INFO },
 	{ VTPM_ORD_OFFER, "OFFER", 0, LOG_LEVEL_INFO },
 	{ VTPM_ORD_MIGRATE_IN, "MIGRATE_IN", 12, LOG_LEVEL_INFO },
 	{ VTPM_ORD_AWAIT, "AWAIT", 0, LOG_LEVEL_DEBUG },

@@ -105,6 +105,9 @@ enum {
 					  sized name of the other host, time:8 */
 	VTPM_ORD_RESOLVE = 0x01002015, /* (peer) uuid:16, fence:8 -> secret:32 if committed; else
 					  aborts and answers VTPM_FORBIDDEN */
+	VTPM_ORD_HOST_QUOTE = 0x01002016, /* (peer) PCRs:4 (bit n: PCR n), nonce:20 -> evidence
+					     (vtpm/quote.h) with a uuid of zeros, and in the place
+					     of the EK's digest that of GET_MIG_KEY's answer */
 
 	/*
 	 * From the manager to an instance, over the pipe of its TPM commands. tag and size lie

@@ -415,3 +415,26 @@ def cable(here, there):
     for network, address in ((here, "10.9.0.1/24"), (there, "10.9.0.2/24")):
         run(network, "address", "add", address, "dev", "cable")
         run(network, "link", "set", "cable", "up")
+
+
+# Only to a host that has booted what is known
+
+@pytest.mark.parametrize("chip, size", [("emulated", 20), ("1.2", 20), ("2.0", 32)])
+def test_host_shows_its_pcrs_before_the_vtpm_leaves(sides, chip, size):
+    source, destination = sides("emulated", chip)
+    destination.migratord()
+    required = source.path("required")
+
+    def refused(text, why):
+        required.write_text(text)
+        done = alone(source, destination, "--require-pcrs", required, check=False)
+        assert done.returncode == 1 and re.search(why, done.stderr), done.stderr
+        assert destination.standing()[0] == State.NONE
+
+    booted = f"# what runs there\n7 {'00' * size}\n"
+    refused(f"{booted}8 {'11' * size}\n", "PCR 8 of its chip has a value that is not listed")
+    refused(f"{booted}key {'22' * 32}\n", "signed by a host key that is not listed")
+    refused(f"{booted}7 xyz\n", "required, line 3: is neither")
+    required.write_text(f"{booted}8 {'11' * size}\n8 {'00' * size} # or this\n")
+    alone(source, destination, "--require-pcrs", required)
+    check_moved(source, destination)
