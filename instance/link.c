@@ -199,7 +199,7 @@ link_request(struct link *link, uint32_t ordinal, const void *params, size_t len
 			  ordinal_text(ordinal), message_status_text(response.code),
 			  response.params.left > 0 ? ": " : "", (int)response.params.left,
 			  (const char *)response.params.pos);
-		return -EREMOTEIO;
+		return response.code == VTPM_UNSUPPORTED ? -EOPNOTSUPP : -EREMOTEIO;
 	}
 	return answer ? blob_copy(answer, response.params.pos, response.params.left) : 0;
 }

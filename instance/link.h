@@ -22,7 +22,8 @@ void link_close(struct link *link);
 /*
  * link_request: sends a request with these parameters and waits for its answer, sending it again
  * to a new manager when VTPM_SIGNAL_REOPEN says that there is one. answer gets the parameters of
- * the response, and may be NULL. Returns 0; -EREMOTEIO when the manager refused, -EBADMSG when its
+ * the response, and may be NULL. Returns 0; -EREMOTEIO when the manager refused, -EOPNOTSUPP when
+ * it does not know such a request, -EBADMSG when its
  * answer made no sense, -EINTR when told to close while waiting, or another negative errno; all
  * have been logged.
  */
