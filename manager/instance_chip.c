@@ -35,7 +35,8 @@ struct job {
 	uint8_t data[PHYSICAL_TPM_COMMAND_MAX];
 
 	int error;
-	char why[256]; /* shown with the instance; may be empty */
+	bool tells; /* why is to be shown with the instance; may be empty */
+	char why[256];
 	size_t response_len;
 	uint8_t response[PHYSICAL_TPM_COMMAND_MAX];
 };
@@ -52,7 +53,8 @@ finish(struct task *task)
 							 : VTPM_FAIL;
 
 		instance->chip_jobs--;
-		memcpy(instance->why, job->why, sizeof(instance->why));
+		if (job->tells)
+			memcpy(instance->why, job->why, sizeof(instance->why));
 		pipes_answer(instance, status, job->response,
 			     job->error == 0 ? job->response_len : 0);
 	}
@@ -83,7 +85,6 @@ submit(struct instance *instance, struct reader params, void (*do_it)(struct job
 		memcpy(job->uuid, instance->entry.uuid, sizeof(job->uuid));
 		job->host_pcrs = instance->entry.host_pcrs;
 		job->run = instance->run;
-		memcpy(job->why, instance->why, sizeof(job->why));
 		job->len = params.left;
 		reader_bytes(&params, job->data, job->len);
 	}
@@ -135,7 +136,7 @@ read_host_pcrs(struct job *job)
 		writer_bytes(&w, value, sizeof(value));
 	}
 	job->response_len = w.len;
-	job->why[0] = '\0';
+	job->tells = true;
 	if (error == 0)
 		return;
 	snprintf(job->why, sizeof(job->why), "PCRs %s are not the host's, which could not be read",

@@ -286,6 +286,15 @@ close_instances(struct manager *manager)
 	sem_destroy(&closing.done);
 }
 
+/* How long the main thread sleeps. */
+static unsigned
+watch_seconds(const struct manager *manager)
+{
+	unsigned anchor = manager->options->anchor_seconds;
+
+	return anchor < CHIP_SECONDS ? anchor : CHIP_SECONDS;
+}
+
 /* Notices a chip that went or came back, and moves the anchor now and then. */
 static void
 look_after_chip(struct manager *manager)
@@ -295,12 +304,12 @@ look_after_chip(struct manager *manager)
 	uint64_t changes = store_changes(manager->store);
 
 	physical_tpm_ping(manager->tpm);
-	seconds += CHIP_SECONDS;
-	if (seconds < ROOT_KEY_ANCHOR_SECONDS || changes == anchored)
+	seconds += watch_seconds(manager);
+	if (seconds < manager->options->anchor_seconds || changes == anchored)
 		return;
 	seconds = 0;
 	if (root_key_anchor(manager->store, manager->tpm) == 0)
-		anchored = changes;
+		anchored = changes + 1; /* its own, too: the anchor's value is noted first */
 }
 
 /*
@@ -310,7 +319,7 @@ look_after_chip(struct manager *manager)
 static bool
 serve(struct manager *manager, const sigset_t *signals)
 {
-	const struct timespec pause = { .tv_sec = CHIP_SECONDS };
+	const struct timespec pause = { .tv_sec = watch_seconds(manager) };
 	int signal;
 
 	while ((signal = sigtimedwait(signals, NULL, &pause)) < 0) {

@@ -35,6 +35,7 @@ static const char usage[] =
     "  --ek-ca-cert FILE, --ek-ca-key FILE\n"
     "                              CA that certifies the endorsement keys of new vTPMs (PEM)\n"
     "  --accept-rollback           take a state folder that is older than the TPM says, once\n"
+    "  --anchor-seconds N          move the anchor in the TPM at most this often (default 3600)\n"
     "  --backend xen|fifo|dev:PATH where guests' commands come from; may be repeated\n"
     "  --hotplug-script PATH|none  run for each device (default /etc/xen/scripts/vtpm)\n"
     "  --vtpmd PATH                the program that is one TPM\n"
@@ -63,6 +64,7 @@ enum option_key {
 	OPT_FOREGROUND,
 	OPT_LOG_LEVEL,
 	OPT_ANSWER_SECONDS,
+	OPT_ANCHOR_SECONDS,
 	OPT_HELP,
 	OPT_VERSION,
 	OPT_WRONG = '?',
@@ -87,6 +89,7 @@ static const struct option long_options[] = {
 	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
 	/* For tests: how long an instance may be silent before it counts as hung. */
 	{ "answer-seconds", required_argument, NULL, OPT_ANSWER_SECONDS },
+	{ "anchor-seconds", required_argument, NULL, OPT_ANCHOR_SECONDS },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ NULL, 0, NULL, 0 },
@@ -126,14 +129,14 @@ wrong_value(const char *option, const char *value, const char *right)
 }
 
 static int
-parse_seconds(struct options *options, const char *text)
+parse_seconds(unsigned *seconds, const char *option, const char *text)
 {
 	char *end;
 	unsigned long value = strtoul(text, &end, 10);
 
 	if (*text == '\0' || *end != '\0' || value == 0 || value > 86400)
-		return wrong_value("answer-seconds", text, "a number of seconds up to 86400");
-	options->answer_seconds = (unsigned)value;
+		return wrong_value(option, text, "a number of seconds up to 86400");
+	*seconds = (unsigned)value;
 	return GO_ON;
 }
 
@@ -225,7 +228,9 @@ parse_option(struct options *options, enum option_key key, const char *value)
 		options->log_level = value;
 		return GO_ON;
 	case OPT_ANSWER_SECONDS:
-		return parse_seconds(options, value);
+		return parse_seconds(&options->answer_seconds, "answer-seconds", value);
+	case OPT_ANCHOR_SECONDS:
+		return parse_seconds(&options->anchor_seconds, "anchor-seconds", value);
 	case OPT_HELP:
 		fputs(usage, stdout);
 		return EXIT_SUCCESS;
@@ -251,6 +256,7 @@ options_parse(struct options *options, int argc, char **argv)
 		.vtpmd = default_vtpmd(),
 		.log_level = "info",
 		.answer_seconds = DEFAULT_ANSWER_SECONDS,
+		.anchor_seconds = ROOT_KEY_ANCHOR_SECONDS,
 	};
 
 	int key;

@@ -59,7 +59,7 @@ int root_key_reseal(struct store *store, struct physical_tpm *tpm, uint32_t pcrs
 
 /*
  * root_key_anchor: advances the anchor. To be called at a clean stop and every
- * ROOT_KEY_ANCHOR_SECONDS in between if store_changes() has moved.
+ * ROOT_KEY_ANCHOR_SECONDS (--anchor-seconds) in between if store_changes() has moved.
  */
 enum { ROOT_KEY_ANCHOR_SECONDS = 3600 };
 int root_key_anchor(struct store *store, struct physical_tpm *tpm);

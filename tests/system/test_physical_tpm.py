@@ -2,12 +2,14 @@
 
 A chip may change its PCRs, belong to somebody else, or go away in the middle.
 """
+import json
 import subprocess
 
 import pytest
 
 from chip import DAILY_PCR, extend_chip
 from contract import spec
+from host import until
 from tpm12 import Tpm, TpmError, sha1
 from transport import FifoBackend, Raw
 
@@ -114,6 +116,26 @@ def test_an_old_copy_of_the_whole_state_is_refused(host, chip):
     assert GUEST in host.vtpmctl("list").stdout
     stop(manager)
     stop(host.manager(*host.tpm_option))
+
+
+def test_anchor_follows_changes_and_an_older_copy_is_refused_after_a_crash(host, chip):
+    manager = host.manager(*host.tpm_option, "--anchor-seconds", 1)
+
+    def anchor():
+        return json.loads(host.vtpmctl("status", "--json").stdout)["tpm-anchor"]
+
+    old = {path: path.read_bytes() for path in host.state_dir.iterdir()}
+    before = until(lambda: anchor(), "there is an anchor")
+    host.vtpmctl("define", GUEST)
+    moved = until(lambda: anchor() > before and anchor(), "the anchor follows the change")
+    host.vtpmctl("define", OTHER)
+    until(lambda: anchor() > moved, "and the next change")
+    manager.kill9()
+    for path in host.state_dir.iterdir():
+        path.unlink()
+    for path, data in old.items():
+        path.write_bytes(data)
+    assert "--accept-rollback" in refused_start(host)
 
 
 @pytest.mark.parametrize("chip", ["1.2"], indirect=True)
