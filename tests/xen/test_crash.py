@@ -1,9 +1,7 @@
 """Programs and guests that die in the middle, scripts that hang, and guests that mean harm."""
-import hashlib
-
 import pytest
 
-from xenlab import extend_command
+from xenlab import Load
 
 ZERO = "00" * 20
 PCR_READ = "00c10000000e0000001500000001"
@@ -13,23 +11,6 @@ PCR_READ = "00c10000000e0000001500000001"
 def no_zombies(dom0):
     yield
     dom0.sh_until("! xl list | grep -q null")
-
-
-class Load:
-    """A guest that extends PCR 12 as fast as it can, with numbers."""
-
-    def __init__(self, guest):
-        self.guest, self.value = guest, guest.pcr(12)
-        guest.run(f"tpm 0 {extend_command(12, '00')} load >/tmp/load 2>&1 &")
-        guest.run("until grep -q begun /tmp/load; do usleep 100000; done")
-
-    def assert_each_was_done_once(self):
-        _, last = self.guest.run("kill $!; wait $!; cat /tmp/load").split("\n")
-        count, response = last.split(" ")
-        value = bytes.fromhex(self.value)
-        for number in range(int(count)):
-            value = hashlib.sha1(value + number.to_bytes(20, "big")).digest()
-        assert response[20:] == value.hex() == self.guest.pcr(12)
 
 
 def test_killed_instance_is_not_noticed_by_its_guest(dom0, pv):

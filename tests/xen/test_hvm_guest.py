@@ -45,7 +45,7 @@ def test_guest_owns_its_tpm_and_reboots(dom0, guest):
     # The firmware has measured.
     first = [pcr(guest, number) for number in (0, 4)]
     assert ZERO not in first
-    guest.run(f"{START_TCSD} && tpm_takeownership -y -z && pkill tcsd")
+    guest.run(f"{START_TCSD} && tpm_takeownership -y -z && killall tcsd")
     extend = xenlab.extend_command(16, "aa")
     guest.run(f"exec 3<>/dev/tpm0; printf '%b' \"$(echo {extend} | sed 's/../\\\\x&/g')\" >/tmp/c;"
               " dd bs=4096 if=/tmp/c >&3; dd bs=4096 count=1 <&3 >/dev/null; exec 3>&-")

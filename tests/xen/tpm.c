@@ -1,11 +1,11 @@
 /*
- * tpm.c - in a guest: sends a command to the TPM that is behind a device of xen-tpmfront.
+ * tpm.c - in a guest: sends a command to a TPM.
  *
- * Linux numbers a TPM anew after each resume, so it is named by its device's handle. One that is
- * not there yet, or that somebody else is about to close, is waited for. With `load` the command is
- * repeated until SIGTERM, its last four bytes counting from 0, for no two to be the same; then the
- * number of commands that succeeded is printed with the last response. A response that is no
- * success ends it with status 1.
+ * Linux numbers a TPM anew after each resume, so one that is behind a device of xen-tpmfront is
+ * named by the device's handle, any other by its path. One that is not there yet, or that somebody
+ * else is about to close, is waited for. With `load` the command is repeated until SIGTERM, its
+ * last four bytes counting from 0, for no two to be the same; then the number of commands that
+ * succeeded is printed with the last response. A response that is no success ends it with status 1.
  */
 #include <fcntl.h>
 #include <glob.h>
@@ -38,6 +38,8 @@ tpm_open_now(const char *handle)
 	char pattern[128], path[280];
 	glob_t found;
 
+	if (handle[0] == '/')
+		return open(handle, O_RDWR | O_CLOEXEC);
 	snprintf(pattern, sizeof(pattern), "/sys/bus/xen/devices/vtpm-%s/tpm/tpm*", handle);
 	if (glob(pattern, 0, NULL, &found) != 0)
 		return -1;
@@ -89,7 +91,7 @@ main(int argc, char **argv)
 	unsigned long count = 0;
 
 	if (argc < 3 || argc > 4) {
-		fputs("usage: tpm HANDLE HEX [load]\n", stderr);
+		fputs("usage: tpm HANDLE|PATH HEX [load]\n", stderr);
 		return 2;
 	}
 	bool load = argc == 4;

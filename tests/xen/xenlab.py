@@ -258,16 +258,18 @@ class Guest:
         self.dom0.sh(f"xl vtpm-detach {self.name} {handle}")
         self.dom0.wait_gone(self.back_end(handle))
 
-    def tpm(self, command, handle=0):
+    FIRST_TPM = 0  # as `tpm` in the guest knows it: a handle or a device's path
+
+    def tpm(self, command, handle=None):
         """What a command's response, a success, has after its header; waits for the device."""
-        response = self.run(f"tpm {handle} {command}")
+        response = self.run(f"tpm {self.FIRST_TPM if handle is None else handle} {command}")
         assert response[:20] == SUCCESS % (len(response) // 2), response
         return response[20:]
 
-    def pcr(self, number, handle=0):
+    def pcr(self, number, handle=None):
         return self.tpm(f"00c10000000e00000015{number:08x}", handle)
 
-    def extend(self, number, byte, handle=0):
+    def extend(self, number, byte, handle=None):
         """With 20 times that byte, in hexadecimal. Returns the new value."""
         return self.tpm(extend_command(number, byte), handle)
 
@@ -279,3 +281,20 @@ def extend_command(number, byte):
 def extended(value, byte):
     """What a PCR of that value is after an extend."""
     return hashlib.sha1(bytes.fromhex(value) + bytes.fromhex(byte) * 20).hexdigest()
+
+
+class Load:
+    """A guest that extends a PCR as fast as it can, with numbers, whatever happens to it meanwhile."""
+
+    def __init__(self, guest, pcr=12):
+        self.guest, self.pcr, self.value = guest, pcr, guest.pcr(pcr)
+        guest.run(f"tpm {guest.FIRST_TPM} {extend_command(pcr, '00')} load >/tmp/load 2>&1 &")
+        guest.run("until grep -q begun /tmp/load; do usleep 100000; done")
+
+    def assert_each_was_done_once(self):
+        _, last = self.guest.run("kill $!; wait $!; cat /tmp/load").split("\n")
+        count, response = last.split(" ")
+        value = bytes.fromhex(self.value)
+        for number in range(int(count)):
+            value = hashlib.sha1(value + number.to_bytes(20, "big")).digest()
+        assert response[20:] == value.hex() == self.guest.pcr(self.pcr)
