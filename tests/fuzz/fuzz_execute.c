@@ -9,7 +9,7 @@
 
 /* Bits of control. */
 enum {
-	LOCALITY = 7,
+	LOCALITY = 7, /* modulo 5; those above cancel the command at a poll */
 	PRESENCE = 1 << 3,
 	RESTART = 1 << 4,             /* a power cycle first */
 	ROUND_TRIP = 1 << 5 | 1 << 7, /* through all blobs first; two bits, for it takes its time */
@@ -129,8 +129,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			round_trip(tpm);
 		if (!(control & AS_IS) && len >= TPM_HEADER_SIZE)
 			put_right(tpm, cmd, len);
-		tpm_execute(tpm, (control & LOCALITY) % 5, cmd, len, response, &response_len);
+		world.cancel_at = (control & LOCALITY) > 4 ? (control & LOCALITY) - 4 : 0;
+		bool may_cancel = world.cancel_at > 0;
+		unsigned changed =
+		    tpm_execute(tpm, (control & LOCALITY) % 5, cmd, len, response, &response_len);
 		check_response(response, response_len);
+		if (may_cancel && world.cancel_at == 0 && changed != 0)
+			abort();
 	}
 	tpm_free(tpm);
 	return 0;

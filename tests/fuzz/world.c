@@ -34,7 +34,7 @@ static bool
 cancelled(void *ctx)
 {
 	(void)ctx;
-	return false;
+	return world.cancel_at > 0 && --world.cancel_at == 0;
 }
 
 static const struct tpm_platform platform = {
@@ -144,6 +144,7 @@ world_tpm(void)
 		abort();
 	/* The model owns nothing outside of itself: no NV area, no saved state. */
 	*tpm = *model;
+	tpm->cancel.ctx = tpm;
 	world.random = 1000;
 	return tpm;
 }

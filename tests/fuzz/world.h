@@ -14,7 +14,8 @@ enum { WORLD_OSAP = 4 };
 struct world {
 	bool physical_presence;
 	uint64_t now;
-	uint32_t random; /* the next "random" number: handles and nonces count up */
+	unsigned cancel_at; /* cancels the command at that poll; 0: never */
+	uint32_t random;    /* the next "random" number: handles and nonces count up */
 };
 extern struct world world;
 
