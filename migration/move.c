@@ -383,6 +383,8 @@ int
 move_run(struct move *move, enum move_step first, enum move_step last, struct why *why)
 {
 	for (enum move_step step = first; step <= last; step++) {
+		/* An interrupt may be waiting for its turn. */
+		event_base_loop(move->migrator->base, EVLOOP_NONBLOCK);
 		if (move->migrator->interrupted && !move->committed)
 			return why_set(why, -EINTR, "interrupted");
 		int rc = steps[step].run(move, why);
