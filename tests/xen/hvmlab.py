@@ -1,9 +1,10 @@
 """HVM guests in the emulated machine: their QEMU has a TIS device whose TPM is a vtpmd in dom0."""
+import gzip
 import shutil
 import subprocess
 import textwrap
 
-from xenlab import BUILD, Dom0, Guest
+from xenlab import BUILD, TIMEOUT, Dom0, Guest
 
 QEMU = BUILD / "xen/qemu"  # made by build-qemu
 KERNEL = BUILD / "xen/vmlinux32"
@@ -32,6 +33,9 @@ class HvmDom0(Dom0):
         make_kernel()
         shutil.copytree(QEMU, self.share / "qemu")
         shutil.copy(KERNEL, self.share)
+        # The firmware takes it in 4 KiB at a time, each of them at some milliseconds.
+        ramdisk = (BUILD / "xen/guest.cpio").read_bytes() + self._guest_programs()
+        (self.share / "hvm.ramdisk").write_bytes(gzip.compress(ramdisk))
         for name in FIRMWARE:
             copy = self.share / "firmware" / name
             copy.parent.mkdir(parents=True, exist_ok=True)
@@ -54,6 +58,8 @@ END
 class HvmGuest(Guest):
     """An HVM guest with a shell on its console, whose only TPM is the one of its TIS."""
 
+    patience = 3 * TIMEOUT
+
     def __init__(self, dom0, name, uuid):
         super().__init__(dom0, name)
         # Each access to a device costs 2 ms of emulated emulation: without PCI, 12 s instead of 134
@@ -62,7 +68,7 @@ class HvmGuest(Guest):
             name="{name}"
             type="hvm"
             kernel="/lab/{KERNEL.name}"
-            ramdisk="/tmp/guest.ramdisk"
+            ramdisk="/host/hvm.ramdisk"
             extra="console=hvc0 pci=off quiet mitigations=off nokaslr cryptomgr.notests rodata=off"
             memory=256
             vga="none"

@@ -160,6 +160,8 @@ class Dom0:
 class Guest:
     """A PV or PVH guest with a shell on its console."""
 
+    patience = TIMEOUT
+
     def __init__(self, dom0, name, *, uuids=(), kind="pv"):
         self.dom0, self.name, self.is_up = dom0, name, False
         self.config = f"/tmp/{name}.cfg"
@@ -228,7 +230,7 @@ class Guest:
     def until_said(self, pattern, after):
         """Waits for it after so many characters; the match."""
         return until(lambda: re.compile(pattern).search(self.console(), after),
-                     f"{self.name} says {pattern}", timeout=TIMEOUT)
+                     f"{self.name} says {pattern}", timeout=self.patience)
 
     def start(self, command):
         """Has its shell run a command, and does not wait for it."""
