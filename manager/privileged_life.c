@@ -194,8 +194,8 @@ open_known(struct request *request, struct store_instance *known)
 		if (!migrate_take_back(request, known))
 			return;
 		step = open_kept_there;
-	} else if (known->flags & STORE_FLAG_INCOMING && !(known->flags & STORE_FLAG_RESUMES)) {
-		known->flags |= STORE_FLAG_RESUMES;
+	} else if (known->flags & STORE_FLAG_INCOMING && !(known->flags & STORE_FLAG_OPENED)) {
+		known->flags |= STORE_FLAG_OPENED;
 		if (!migrate_update(request, known))
 			return;
 		step = open_kept_there;

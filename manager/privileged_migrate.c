@@ -134,7 +134,7 @@ migrate_take_back(struct request *request, struct store_instance *known)
 {
 	char text[MIGRATE_TEXT_SIZE];
 
-	known->flags &= ~(uint32_t)STORE_FLAG_OUTGOING;
+	known->flags &= ~(uint32_t)(STORE_FLAG_OUTGOING | STORE_FLAG_INCOMING | STORE_FLAG_OPENED);
 	known->type = VTPM_TYPE_MIGRATABLE;
 	if (!migrate_update(request, known))
 		return false;
@@ -145,13 +145,17 @@ migrate_take_back(struct request *request, struct store_instance *known)
 bool
 migrate_unwant(struct request *request)
 {
-	const uint32_t wanted = STORE_FLAG_INCOMING | STORE_FLAG_RESUMES;
+	uint32_t wanted = STORE_FLAG_OPENED;
 	struct store_instance known;
 
 	if (store_find(request->manager->store, request->entry.id, &known) < 0 ||
-	    (known.flags & wanted) != wanted)
+	    !(known.flags & STORE_FLAG_INCOMING))
 		return true;
-	known.flags &= ~(uint32_t)STORE_FLAG_RESUMES;
+	if (known.flags & STORE_FLAG_PREPARED)
+		wanted |= STORE_FLAG_RESUMES;
+	if (!(known.flags & wanted))
+		return true;
+	known.flags &= ~wanted;
 	return migrate_update(request, &known);
 }
 

@@ -19,6 +19,7 @@
 
 enum { AWAIT_MAX_MS = 10000 };
 
+static const uint32_t ON_ITS_WAY = STORE_FLAG_INCOMING | STORE_FLAG_PREPARED | STORE_FLAG_OPENED;
 static const uint64_t FENCE_MAX = UINT64_MAX / 2; /* so that no peer can make it wrap */
 
 /* Whether another host than the one that it comes from speaks of it. */
@@ -114,7 +115,6 @@ reserve(struct request *request)
 	if (is_known && !may_come(request, &known))
 		return;
 	if (!is_known || !(known.flags & STORE_FLAG_PREPARED)) {
-		known.flags &= ~(uint32_t)(STORE_FLAG_RESUMES | STORE_FLAG_SUSPENDED);
 		known.flags |= STORE_FLAG_INCOMING;
 		known.domain_type = request->entry.domain_type;
 		known.peer_time = (uint64_t)time(NULL);
@@ -247,8 +247,7 @@ keep_copy(struct request *request, struct store_instance *known, const struct en
 			     migrate_text(known, text), strerror(-rc));
 		return;
 	}
-	/* RESUMES may have come from an OPEN here. */
-	known->flags &= ~(uint32_t)(STORE_FLAG_SUSPENDED | STORE_FLAG_FORGOTTEN);
+	known->flags &= STORE_FLAG_INCOMING | STORE_FLAG_OPENED;
 	known->flags |= STORE_FLAG_PREPARED | come->flags;
 	known->domain_type = come->domain_type;
 	known->fence = come->fence;
@@ -375,7 +374,9 @@ privileged_activate(struct request *request)
 		return;
 	if (known.flags & STORE_FLAG_INCOMING) {
 		known.type = VTPM_TYPE_MIGRATABLE;
-		known.flags &= ~(uint32_t)(STORE_FLAG_INCOMING | STORE_FLAG_PREPARED);
+		if (known.flags & STORE_FLAG_OPENED)
+			known.flags |= STORE_FLAG_RESUMES;
+		known.flags &= ~ON_ITS_WAY;
 		if (!migrate_update(request, &known))
 			return;
 		log_info("%s: lives here now, it came from %s (fence %llu)",
@@ -410,8 +411,6 @@ bury(struct request *request, struct store_instance *known)
 	known->type = VTPM_TYPE_MIGRATED;
 	known->flags &= STORE_FLAG_RECOVERED;
 	known->flags |= STORE_FLAG_FORGOTTEN;
-	if (known->fence < request->entry.fence)
-		known->fence = request->entry.fence;
 	if (!migrate_update(request, known))
 		return false;
 	/* Nobody needs it any more, and somebody else's secrets are in it. */
@@ -437,7 +436,7 @@ forget(struct request *request, struct store_instance *known)
 		return rc == 0;
 	}
 	if (!(known->flags & STORE_FLAG_PREPARED)) {
-		known->flags &= ~(uint32_t)(STORE_FLAG_INCOMING | STORE_FLAG_RESUMES);
+		known->flags &= ~ON_ITS_WAY;
 		return migrate_update(request, known);
 	}
 	return bury(request, known);

@@ -230,12 +230,15 @@ committed_there(struct request *request)
 	request_succeed(request, request->key, VTPM_SECRET_SIZE);
 }
 
-/* Whether this migration was committed; only then may its secret be told. */
+/*
+ * Whether this migration was committed; only then may its secret be told. An offer to come back
+ * does not change that, a copy that has come does.
+ */
 static bool
 is_committed(const struct store_instance *known, uint64_t fence)
 {
 	return known->type == VTPM_TYPE_MIGRATED && known->fence == fence &&
-	       !(known->flags & (STORE_FLAG_INCOMING | STORE_FLAG_FORGOTTEN));
+	       !(known->flags & (STORE_FLAG_PREPARED | STORE_FLAG_FORGOTTEN));
 }
 
 static bool

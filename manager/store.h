@@ -40,6 +40,7 @@ enum {
 	STORE_FLAG_RESUMES = 1 << 4,   /* a guest uses it: it is started as soon as it may run */
 	STORE_FLAG_PREPARED = 1 << 5,  /* incoming, and its state is here */
 	STORE_FLAG_FORGOTTEN = 1 << 6, /* migrated: no commit, but a copy that was given back */
+	STORE_FLAG_OPENED = 1 << 7,    /* incoming, and a guest here uses it: is to resume */
 };
 
 /* An entry of the instance table. Times are seconds since 1970. */
