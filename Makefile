@@ -149,7 +149,7 @@ check:
 
 check-format:
 	@clang-format --dry-run -Werror $(C_FILES)
-	@grep -rlE '^#!/bin/(ba)?sh' .ci $(wildcard hotplug) tests | xargs shellcheck -x
+	@grep -rlE --exclude='*.py' '^#!/bin/(ba)?sh' .ci $(wildcard hotplug) tests | xargs shellcheck -x
 
 # The programs run side by side, as many as there are processors.
 check-unit: $(UNIT_TESTS:tests/unit/%.c=$(BUILD)/unit/%)
