@@ -48,10 +48,8 @@ class HvmDom0(Dom0):
             cp -n qemu/libraries/* /usr/lib/x86_64-linux-gnu
             ldconfig
             cp qemu/qemu /usr/local/lib/qemu-tpm
-            cat >{EMULATOR} <<'END'
-#!/bin/sh
-exec /usr/local/lib/qemu-tpm "$@" -L /usr/share/qemu -machine xenfv-4.2,suppress-vmdesc=on
-END
+            printf '%s\\n' '#!/bin/sh' 'exec /usr/local/lib/qemu-tpm "$@" -L /usr/share/qemu \\' \
+                '    -machine xenfv-4.2,suppress-vmdesc=on' >{EMULATOR}
             chmod 755 {EMULATOR}""")
 
 
