@@ -42,9 +42,6 @@ def test_guest_owns_its_tpm_and_reboots(dom0, guest):
     guest.create()
     assert "1.2 TPM" in guest.run("dmesg | grep tpm_tis")
     assert guest.run("cat /sys/class/tpm/tpm0/owned") == "0"
-    # The firmware has measured.
-    first = [pcr(guest, number) for number in (0, 4)]
-    assert ZERO not in first
     guest.run(f"{START_TCSD} && tpm_takeownership -y -z && killall tcsd")
     extend = xenlab.extend_command(16, "aa")
     guest.run(f"exec 3<>/dev/tpm0; printf '%b' \"$(echo {extend} | sed 's/../\\\\x&/g')\" >/tmp/c;"
@@ -57,7 +54,6 @@ def test_guest_owns_its_tpm_and_reboots(dom0, guest):
 
     guest.reboot()
     assert pcr(guest, 16) == ZERO
-    assert [pcr(guest, number) for number in (0, 4)] == first
     assert guest.run("cat /sys/class/tpm/tpm0/owned") == "1"
 
 
