@@ -48,7 +48,7 @@ def uuid_tpm2():
     return UUID_TPM2
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def spare():
     """vTPMs that no guest has, yet."""
     return SPARE

@@ -6,7 +6,9 @@
  * else is about to close, is waited for. With `load` the command is repeated until SIGTERM, its
  * last four bytes counting from 0, for no two to be the same; then the number of commands that
  * succeeded is printed with the last response. A response that is no success ends it with status 1.
+ * A device that a resume replaced is opened anew: what was written to the old one reached no TPM.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
 #include <signal.h>
@@ -62,13 +64,21 @@ tpm_open(const char *handle)
 
 /* execute: leaves the response in text, in hexadecimal; returns whether it is a success. */
 static bool
-execute(int fd, const uint8_t *command, size_t len, char text[2 * COMMAND_MAX + 1])
+execute(const char *handle, int *fd, const uint8_t *command, size_t len,
+	char text[2 * COMMAND_MAX + 1])
 {
 	uint8_t response[COMMAND_MAX];
-	ssize_t got = -1;
+	ssize_t got = write(*fd, command, len);
 
-	if (write(fd, command, len) == (ssize_t)len)
-		got = read(fd, response, sizeof(response));
+	while (got < 0 && errno == EPIPE) {
+		close(*fd);
+		*fd = tpm_open(handle);
+		got = write(*fd, command, len);
+	}
+	if (got == (ssize_t)len)
+		got = read(*fd, response, sizeof(response));
+	else
+		got = -1;
 	text[0] = '\0';
 	for (ssize_t i = 0; i < got; i++)
 		sprintf(text + 2 * i, "%02x", response[i]);
@@ -108,7 +118,7 @@ main(int argc, char **argv)
 	do {
 		if (load && len > 4)
 			number(command + len - 4, (uint32_t)count);
-		ok = execute(fd, command, len, text);
+		ok = execute(argv[1], &fd, command, len, text);
 		count += ok;
 		if (load && count == 1)
 			puts("begun");

@@ -1,5 +1,6 @@
 """dom0 of an emulated machine (tests/xen/lab), its manager and its guests."""
 import hashlib
+import json
 import os
 import pathlib
 import re
@@ -152,6 +153,24 @@ class Dom0:
         to.receive(port, f"cat >{path}.part && mv {path}.part {path}")
         self.sh(f"socat -u FILE:{path} TCP:{to.address}:{port}")
         to.sh_until(f"[ -e {path} ]")
+
+    def trust(self, pki):
+        """Gives it a certificate of the CA in the folder pki, and lets vTPMs come from its hosts."""
+        subprocess.run([ROOT / "hotplug" / "vtpm-pki", "--dir", pki, self.address], check=True,
+                       capture_output=True)
+        shutil.copytree(pathlib.Path(pki) / self.address, self.share / "pki")
+        self.sh("mkdir -p /etc/vtpm && cp -r pki /etc/vtpm && chmod -R go= /etc/vtpm/pki")
+        self.sh("setsid vtpm_migratord --foreground >>/host/migratord.log 2>&1 </dev/null &")
+        self.sh_until("ss -Hltn 'sport = 48879' | grep -q .")
+
+    def vtpm_migrate(self, guest, to, *, receiver="xl migrate-receive", port=4444):
+        """Moves a running PVH guest to another machine with its vTPMs. Without ssh between the
+        machines, `xl migrate` goes through receiver there. The events that vtpm_migrator tells of."""
+        to.receive(port, receiver)
+        said = self.sh("vtpm_migrator --json --xl-option -s --xl-option ''"
+                       f" --xl-host 'socat - TCP:{to.address}:{port}' {guest.name} {to.address}"
+                       " 2>/host/migrator.err", check=False, timeout=4 * TIMEOUT)
+        return [json.loads(line) for line in said.splitlines()]
 
     def guest(self, name, **what):
         return Guest(self, name, **what)
