@@ -23,7 +23,7 @@ host_boot_pcrs(struct link *link, struct tpm *tpm)
 		return 0;
 	int rc = link_request(link, VTPM_ORD_HOST_PCRS, NULL, 0, &answer);
 	struct reader r = reader_of(answer.data, answer.len);
-	uint32_t count = rc == 0 ? reader_u32(&r) : 0;
+	uint32_t count = rc == 0 && answer.len > 0 ? reader_u32(&r) : 0;
 	for (uint32_t i = 0; i < count && !r.failed; i++) {
 		uint32_t index = reader_u32(&r);
 		const uint8_t *value = reader_view(&r, TPM_DIGEST_SIZE);

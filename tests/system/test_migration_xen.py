@@ -102,7 +102,7 @@ def test_restored_domain_gets_no_new_vtpm_but_waits_for_its_own(xen, plain):
 
 @pytest.mark.parametrize("last", [Move.migrate_out, Move.commit])
 def test_device_of_a_vtpm_that_leaves_is_taken_down_quietly(xen, plain, last):
-    xen.served.send(0, EXTEND.format(10))
+    xen.served.send(0, EXTEND.format(10, 1))
     xen.served.act(0, "die")  # the device stays, as that of a suspended domain
     until(is_attached, "the device has its instance")
     number = int(xenstore("read", f"{DEVICE}/instance"))
