@@ -97,14 +97,8 @@ privileged_take_pcrs(struct request *request, uint32_t *pcrs)
 void
 privileged_refresh_there(struct request *request)
 {
-	struct instance *instance = privileged_instance(request);
-	struct store_instance entry;
-
-	if (!instance)
-		return;
-	if (store_find(request->manager->store, request->entry.id, &entry) == 0)
-		instance_update(instance, &entry);
-	request_succeed(request, NULL, 0);
+	if (privileged_current_instance(request))
+		request_succeed(request, NULL, 0);
 }
 
 struct instance *
@@ -116,5 +110,16 @@ privileged_instance(struct request *request)
 		request_fail(request, VTPM_INVALID_REQUEST,
 			     "instance %u is not defined; 'vtpmctl list' shows which are",
 			     request->entry.id);
+	return instance;
+}
+
+struct instance *
+privileged_current_instance(struct request *request)
+{
+	struct instance *instance = privileged_instance(request);
+	struct store_instance known;
+
+	if (instance && store_find(request->manager->store, request->entry.id, &known) == 0)
+		instance_update(instance, &known);
 	return instance;
 }

@@ -76,4 +76,8 @@ bool privileged_take_pcrs(struct request *request, uint32_t *pcrs);
  */
 struct instance *privileged_instance(struct request *request);
 
+/* privileged_current_instance: the same, after it has been told its entry as the store has it now.
+ */
+struct instance *privileged_current_instance(struct request *request);
+
 #endif

@@ -174,13 +174,10 @@ open_new_there(struct request *request)
 static void
 open_kept_there(struct request *request)
 {
-	struct instance *instance = privileged_instance(request);
-	struct store_instance known;
+	struct instance *instance = privileged_current_instance(request);
 
 	if (!instance)
 		return;
-	if (store_find(request->manager->store, request->entry.id, &known) == 0)
-		instance_update(instance, &known);
 	instance_open(instance, request);
 }
 

@@ -162,13 +162,10 @@ migrate_unwant(struct request *request)
 void
 migrate_settle_there(struct request *request)
 {
-	struct instance *instance = privileged_instance(request);
-	struct store_instance known;
+	struct instance *instance = privileged_current_instance(request);
 
 	if (!instance)
 		return;
-	if (store_find(request->manager->store, request->entry.id, &known) == 0)
-		instance_update(instance, &known);
 	instance_go_on(instance);
 	request_succeed(request, NULL, 0);
 }

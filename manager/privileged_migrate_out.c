@@ -219,13 +219,10 @@ take_instance_and_fence(struct request *request)
 static void
 committed_there(struct request *request)
 {
-	struct instance *instance = privileged_instance(request);
-	struct store_instance known;
+	struct instance *instance = privileged_current_instance(request);
 
 	if (!instance)
 		return;
-	if (store_find(request->manager->store, request->entry.id, &known) == 0)
-		instance_update(instance, &known);
 	instance_give_up(instance);
 	request_succeed(request, request->key, VTPM_SECRET_SIZE);
 }
@@ -332,13 +329,10 @@ privileged_undo(struct request *request)
 static void
 resolved_there(struct request *request)
 {
-	struct instance *instance = privileged_instance(request);
-	struct store_instance known;
+	struct instance *instance = privileged_current_instance(request);
 
 	if (!instance)
 		return;
-	if (store_find(request->manager->store, request->entry.id, &known) == 0)
-		instance_update(instance, &known);
 	instance_go_on(instance);
 	request_fail(request, VTPM_FORBIDDEN, "instance %u was not committed and stays here",
 		     request->entry.id);

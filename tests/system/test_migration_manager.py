@@ -540,7 +540,7 @@ def test_old_copy_of_the_whole_folder_does_not_bring_back_what_has_left(move):
         return json.loads(site.vtpmctl("status", "--json").stdout)["tpm-anchor"]
 
     # The chip's own state is in the folder of a host with an emulated one; a real one is not copied.
-    old, new, chip = site.path("old"), site.path("new"), "emulated-tpm.data"
+    old, new, chip = site.path("old"), site.path("new"), "emulated-tpm.data*"
     move.upto(Move.migrate_in)
     before = anchor()
     shutil.copytree(site.state_dir, old, ignore=shutil.ignore_patterns(chip))
