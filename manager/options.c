@@ -37,7 +37,8 @@ static const char usage[] =
     "  --accept-rollback           take a state folder that is older than the TPM says, once\n"
     "  --anchor-seconds N          move the anchor in the TPM at most this often (default 3600)\n"
     "  --backend xen|fifo|dev:PATH where guests' commands come from; may be repeated\n"
-    "  --hotplug-script PATH|none  run for each device (default /etc/xen/scripts/vtpm)\n"
+    "  --hotplug-script PATH|none  run for each device (default /etc/xen/scripts/vtpm,\n"
+    "                              if it is there)\n"
     "  --vtpmd PATH                the program that is one TPM\n"
     "  --user NAME                 whom it runs as when the manager is root (default vtpm, if\n"
     "                              there is one, or nobody)\n"
@@ -105,6 +106,15 @@ static const char *
 default_backend(void)
 {
 	return access("/proc/xen", F_OK) == 0 || access("/dev/xen", F_OK) == 0 ? "xen" : "fifo";
+}
+
+/* On a host where nobody has installed the scripts, the manager does their work itself. */
+static const char *
+default_hotplug_script(void)
+{
+	static const char script[] = "/etc/xen/scripts/vtpm";
+
+	return access(script, F_OK) == 0 ? script : NULL;
 }
 
 /* An installed manager starts the vtpmd beside it, and so does one in a build folder. */
@@ -252,7 +262,7 @@ options_parse(struct options *options, int argc, char **argv)
 		.run_dir = "/var/vtpm",
 		.tpm = default_tpm(),
 		.srk_auth = "well-known",
-		.hotplug_script = "/etc/xen/scripts/vtpm",
+		.hotplug_script = default_hotplug_script(),
 		.vtpmd = default_vtpmd(),
 		.log_level = "info",
 		.answer_seconds = DEFAULT_ANSWER_SECONDS,
