@@ -24,6 +24,7 @@ DOM0_PROGRAMS = ("vtpmd", "vtpm_managerd", "vtpmctl", "vtpm_migrator", "vtpm_mig
 GUEST_PROGRAMS = ("tpm", "frontend")
 
 SUCCESS = "00c4%08x00000000"
+SOCAT = "socat -b1000000"  # its small steps would take most of the time of a migration
 TIMEOUT = 300  # seconds for anything: an emulated machine on a busy host is slow
 
 
@@ -134,7 +135,7 @@ class Dom0:
 
     def receive(self, port, command):
         """Runs a command with what will come at this TCP port; its errors are in /host/receive.log."""
-        self.sh(f"socat TCP-LISTEN:{port},reuseaddr SYSTEM:{shlex.quote(command)}"
+        self.sh(f"{SOCAT} TCP-LISTEN:{port},reuseaddr SYSTEM:{shlex.quote(command)}"
                 " 2>/host/receive.log </dev/null >/dev/null &")
         self.sh_until(f"ss -Hltn 'sport = {port}' | grep -q .")
 
@@ -142,7 +143,7 @@ class Dom0:
         """Moves a running guest to another machine as `xl migrate` does it over ssh. It must be PVH:
         this hypervisor cannot move PV guests live, they are saved, sent and restored."""
         to.receive(port, "xl migrate-receive")
-        self.sh(f"xl migrate -s '' {guest.name} 'socat - TCP:{to.address}:{port}'",
+        self.sh(f"xl migrate -s '' {guest.name} '{SOCAT} - TCP:{to.address}:{port}'",
                 timeout=3 * TIMEOUT)
         guest.dom0 = to
         guest.look()
@@ -151,7 +152,7 @@ class Dom0:
         """Copies a file to another machine's same place, over the cable."""
         to.sh(f"rm -f {path}")
         to.receive(port, f"cat >{path}.part && mv {path}.part {path}")
-        self.sh(f"socat -u FILE:{path} TCP:{to.address}:{port}")
+        self.sh(f"{SOCAT} -u FILE:{path} TCP:{to.address}:{port}")
         to.sh_until(f"[ -e {path} ]")
 
     def trust(self, pki):
@@ -168,7 +169,7 @@ class Dom0:
         machines, `xl migrate` goes through receiver there. The events that vtpm_migrator tells of."""
         to.receive(port, receiver)
         said = self.sh("vtpm_migrator --json --xl-option -s --xl-option ''"
-                       f" --xl-host 'socat - TCP:{to.address}:{port}' {guest.name} {to.address}"
+                       f" --xl-host '{SOCAT} - TCP:{to.address}:{port}' {guest.name} {to.address}"
                        " 2>/host/migrator.err", check=False, timeout=4 * TIMEOUT)
         return [json.loads(line) for line in said.splitlines()]
 
@@ -181,7 +182,7 @@ class Guest:
 
     patience = TIMEOUT
 
-    def __init__(self, dom0, name, *, uuids=(), kind="pv"):
+    def __init__(self, dom0, name, *, uuids=(), kind="pv", memory=160):
         self.dom0, self.name, self.is_up = dom0, name, False
         self.config = f"/tmp/{name}.cfg"
         vtpm = ", ".join(f"'backend=0,uuid={uuid}'" for uuid in uuids)
@@ -191,7 +192,7 @@ class Guest:
             kernel="/lab/vmlinux"
             ramdisk="/tmp/guest.ramdisk"
             extra="console=hvc0 quiet mitigations=off nokaslr cryptomgr.notests rodata=off"
-            memory=160
+            memory={memory}
             on_crash="destroy"
             vtpm=[{vtpm}]
         """
