@@ -7,6 +7,7 @@ from hvmlab import QEMU, HvmDom0, HvmGuest
 
 UUID = "0a3c9dbe-5c0f-4d5d-9f28-000000000101"
 DOM0S_OWN = "0a3c9dbe-5c0f-4d5d-9f28-000000000102"
+FOR_PV_DRIVERS = "0a3c9dbe-5c0f-4d5d-9f28-000000000103"
 ZERO = "00" * 20
 START_TCSD = ("chown -R tss:tss /var/lib/tpm /dev/tpm0 && chown root:tss /etc/tcsd.conf && tcsd &&"
               " until netstat -ltn | grep -q :30003; do usleep 200000; done")
@@ -26,26 +27,29 @@ def dom0():
         dom0.down()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def guest(dom0):
-    guest = HvmGuest(dom0, "hvm", UUID)
+    guest = HvmGuest(dom0, "hvm", UUID).create()
     yield guest
     guest.discard()
 
 
-def pcr(guest, number):
-    line = guest.run(f"grep PCR-{number:02} /sys/class/tpm/tpm0/pcrs")
+def pcr(guest, number, tpm="tpm0"):
+    line = guest.run(f"grep PCR-{number:02} /sys/class/tpm/{tpm}/pcrs")
     return line.partition(":")[2].replace(" ", "").lower()
 
 
+def extend(guest, number, byte):
+    command = xenlab.extend_command(number, byte)
+    guest.run(f"exec 3<>/dev/tpm0; printf '%b' \"$(echo {command} | sed 's/../\\\\x&/g')\" >/tmp/c;"
+              " dd bs=4096 if=/tmp/c >&3; dd bs=4096 count=1 <&3 >/dev/null; exec 3>&-")
+
+
 def test_guest_owns_its_tpm_and_reboots(dom0, guest):
-    guest.create()
     assert "1.2 TPM" in guest.run("dmesg | grep tpm_tis")
     assert guest.run("cat /sys/class/tpm/tpm0/owned") == "0"
     guest.run(f"{START_TCSD} && tpm_takeownership -y -z && killall tcsd")
-    extend = xenlab.extend_command(16, "aa")
-    guest.run(f"exec 3<>/dev/tpm0; printf '%b' \"$(echo {extend} | sed 's/../\\\\x&/g')\" >/tmp/c;"
-              " dd bs=4096 if=/tmp/c >&3; dd bs=4096 count=1 <&3 >/dev/null; exec 3>&-")
+    extend(guest, 16, "aa")
     assert pcr(guest, 16) == xenlab.extended(ZERO, "aa")
 
     # Nobody in the guest notices that its vtpmd is killed.
@@ -55,6 +59,23 @@ def test_guest_owns_its_tpm_and_reboots(dom0, guest):
     guest.reboot()
     assert pcr(guest, 16) == ZERO
     assert guest.run("cat /sys/class/tpm/tpm0/owned") == "1"
+
+
+def test_guest_is_saved_and_restored_with_its_tpm(guest):
+    extend(guest, 16, "bb")
+    guest.save()
+    guest.restore()
+    value = xenlab.extended(ZERO, "bb")
+    assert pcr(guest, 16) == value
+    extend(guest, 16, "cc")
+    assert pcr(guest, 16) == xenlab.extended(value, "cc")
+
+
+def test_pv_drivers_in_the_guest_find_a_tpm_too(guest):
+    guest.attach(FOR_PV_DRIVERS)
+    guest.run("until [ -e /dev/tpm1 ]; do usleep 200000; done")
+    assert pcr(guest, 16, "tpm1") == ZERO
+    guest.detach(0)
 
 
 def test_dom0_has_a_tpm_of_its_own(dom0):

@@ -139,15 +139,6 @@ class Dom0:
                 " 2>/host/receive.log </dev/null >/dev/null &")
         self.sh_until(f"ss -Hltn 'sport = {port}' | grep -q .")
 
-    def xl_migrate(self, guest, to, *, port=4444):
-        """Moves a running guest to another machine as `xl migrate` does it over ssh. It must be PVH:
-        this hypervisor cannot move PV guests live, they are saved, sent and restored."""
-        to.receive(port, "xl migrate-receive")
-        self.sh(f"xl migrate -s '' {guest.name} '{SOCAT} - TCP:{to.address}:{port}'",
-                timeout=3 * TIMEOUT)
-        guest.dom0 = to
-        guest.look()
-
     def send(self, path, to, *, port=4445):
         """Copies a file to another machine's same place, over the cable."""
         to.sh(f"rm -f {path}")
@@ -165,7 +156,8 @@ class Dom0:
         self.sh_until("ss -Hltn 'sport = 48879' | grep -q .")
 
     def vtpm_migrate(self, guest, to, *, receiver="xl migrate-receive", port=4444):
-        """Moves a running PVH guest to another machine with its vTPMs. Without ssh between the
+        """Moves a running guest to another machine with its vTPMs. It must be PVH: this hypervisor
+        cannot move PV guests live, they are saved, sent and restored. Without ssh between the
         machines, `xl migrate` goes through receiver there. The events that vtpm_migrator tells of."""
         to.receive(port, receiver)
         said = self.sh("vtpm_migrator --json --xl-option -s --xl-option ''"
@@ -184,6 +176,7 @@ class Guest:
 
     def __init__(self, dom0, name, *, uuids=(), kind="pv", memory=160):
         self.dom0, self.name, self.is_up = dom0, name, False
+        self.log_name = name
         self.config = f"/tmp/{name}.cfg"
         vtpm = ", ".join(f"'backend=0,uuid={uuid}'" for uuid in uuids)
         config = f"""
@@ -219,6 +212,12 @@ class Guest:
             " xenstore-read /local/domain/$domid/console/tty").split()
         self.is_up = True
 
+    def arrive(self, dom0):
+        """It has come live from another machine: its console's log has the name that xl gave the
+        domain on the way."""
+        self.dom0, self.log_name = dom0, f"{self.name}--incoming"
+        self.look()
+
     def reboot(self):
         """As its user does it."""
         self.until_booted(lambda: self.start("reboot -f"))
@@ -244,7 +243,7 @@ class Guest:
 
     def console(self):
         """All that guests of this name have said."""
-        log = self.dom0.share / "console" / f"guest-{self.name}.log"
+        log = self.dom0.share / "console" / f"guest-{self.log_name}.log"
         return log.read_text(errors="replace") if log.exists() else ""
 
     def until_said(self, pattern, after):
