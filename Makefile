@@ -101,8 +101,10 @@ $(foreach v,opt san fuzz,$(eval $(call variant,$(v))))
 $(BUILD)/%/manager/grants_xen.o $(BUILD)/%/migration/domains_xen.o: ALL_CFLAGS += -std=gnu17
 
 define program
+# Whatever the umask: vtpmd runs as a user of its own.
 $(BUILD)/$(1): $(call objects,opt,$(MAIN_$(1)) $(LAYERS_$(1)))
 	$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LDLIBS)
+	chmod 755 $$@
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
 

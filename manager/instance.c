@@ -212,7 +212,7 @@ launch(struct instance *instance)
 	char id[16];
 	struct process_plan plan = {
 		.program = options->vtpmd,
-		.args = { "vtpmd", "--run-dir", options->run_dir, "--log-level", options->log_level,
+		.args = { "vtpmd", "--run-dir", ".", "--log-level", options->log_level,
 			  info_startup_name(instance->startup),
 			  info_domain_name(instance->entry.domain_type), id },
 		.fds = { { -1, VTPM_FDNAME_JOURNAL },
@@ -221,6 +221,7 @@ launch(struct instance *instance)
 			 { -1, VTPM_FDNAME_HELD_IN },
 			 { -1, VTPM_FDNAME_HELD_OUT } },
 		.fd_count = instance->sockets[SOCKET_CTRL] >= 0 ? 5 : 1,
+		.folder = options->run_dir,
 		.user = instance->table->manager->user,
 	};
 

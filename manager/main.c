@@ -4,7 +4,6 @@
  */
 #include <errno.h>
 #include <event2/thread.h>
-#include <limits.h>
 #include <openssl/crypto.h>
 #include <pwd.h>
 #include <semaphore.h>
@@ -63,47 +62,6 @@ open_way(const char *path)
 	log_error("cannot let vtpmd through to its pipes in %s: %s; see --user", path,
 		  strerror(-rc));
 	return rc;
-}
-
-/* Whether any user gets past the folders above path, and may pass or run what is there itself. What
- * is missing is not in anybody's way. */
-static bool
-is_open_to_all(const char *path)
-{
-	char above[PATH_MAX];
-	struct stat st;
-
-	if (!realpath(path, above))
-		return true;
-	while (stat(above, &st) == 0 && (st.st_mode & S_IXOTH)) {
-		char *slash = strrchr(above, '/');
-
-		if (slash == above)
-			return true;
-		*slash = '\0';
-	}
-	return false;
-}
-
-/* Below a private folder, such as a home, only its owner can run a vtpmd. */
-static int
-check_way(struct manager *manager)
-{
-	const char *const paths[] = { manager->options->run_dir, manager->options->vtpmd };
-
-	for (size_t i = 0; manager->user && i < sizeof(paths) / sizeof(paths[0]); i++) {
-		if (is_open_to_all(paths[i]))
-			continue;
-		if (manager->options->user) {
-			log_error("--user %s: does not get to %s; move that, or open the way to it",
-				  manager->options->user, paths[i]);
-			return -EACCES;
-		}
-		log_warning("vtpmd runs as root, for no other user gets to %s; see --user",
-			    paths[i]);
-		manager->user = NULL;
-	}
-	return 0;
 }
 
 static int
@@ -240,8 +198,6 @@ start(struct manager *manager)
 
 	if (rc == 0)
 		rc = make_run_folders(manager);
-	if (rc == 0)
-		rc = check_way(manager);
 	if (rc == 0)
 		rc = store_open(&manager->store, manager->options->state_dir);
 	if (rc == 0)

@@ -157,6 +157,16 @@ child_become(const struct process_user *user)
 		   : 0;
 }
 
+/* All that its plan says but the program, its privileges last. */
+static int
+child_set_up(const struct process_plan *plan)
+{
+	return child_place_fds(plan) < 0 || (plan->folder && chdir(plan->folder) < 0) ||
+		       child_become(plan->user) < 0
+		   ? -1
+		   : 0;
+}
+
 static void __attribute__((noreturn)) child_run(struct child *child)
 {
 	struct sigaction dfl = { .sa_handler = SIG_DFL };
@@ -175,7 +185,7 @@ static void __attribute__((noreturn)) child_run(struct child *child)
 	append_number(child->listen_pid, (unsigned)getpid());
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (program >= 0 && report >= 0 && null >= 0 && dup2(null, 0) == 0 && dup2(null, 1) == 1 &&
-	    child_place_fds(child->plan) == 0 && child_become(child->plan->user) == 0)
+	    child_set_up(child->plan) == 0)
 		fexecve(program, (char *const *)(uintptr_t)child->plan->args, child->env);
 	int error = errno;
 	if (write(report, &error, sizeof(error)) < 0)

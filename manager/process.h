@@ -29,12 +29,16 @@ struct process_user {
 	gid_t gid;
 };
 
-/* What to start. It gets these arguments and descriptors, stderr, and nothing else of ours. */
+/*
+ * What to start. It gets these arguments and descriptors, stderr, and nothing else of ours. The
+ * user need not be let through to the program and the folder: we open them.
+ */
 struct process_plan {
 	const char *program;
 	const char *args[PROCESS_ARGS_MAX]; /* args[0] is the name; NULL ends them */
 	struct process_fd fds[PROCESS_FDS_MAX];
 	unsigned fd_count;
+	const char *folder;              /* where it begins; NULL: where we are */
 	const struct process_user *user; /* NULL: as we do */
 };
 

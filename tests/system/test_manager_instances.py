@@ -91,6 +91,27 @@ def test_instances_of_root_run_as_a_user_without_privileges(host, option, name):
     rig.tpm(5).pcr_read(0)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be somebody else")
+def test_instances_of_root_need_no_way_to_their_folder_and_program(host):
+    private = host.path("private")
+    private.mkdir(mode=0o700)
+    program = private / "vtpmd"
+    shutil.copy(BUILD / "vtpmd", program)
+    host.run_dir = private / "run"
+    rig = Rig(host, "--vtpmd", program)
+    assert Path(f"/proc/{rig.show(5)['pid']}").stat().st_uid != 0
+    rig.tpm(5).take_ownership(sha1(b"owner"))
+    # A new manager makes new pipes, which are found, too; so does the next process.
+    rig.process.kill9()
+    host.manager("--vtpmd", program)
+    rig.tpm(5).pcr_read(0)
+    os.kill(rig.show(5)["pid"], signal.SIGKILL)
+    rig.tpm(5).pcr_read(0)
+    program.chmod(0o700)
+    host.vtpmctl("close", 6)
+    assert host.vtpmctl("open", 6, check=False).returncode == 1
+
+
 def test_instance_that_hangs_is_killed_and_its_command_answered_by_the_next(rig):
     # Making a TPM takes long on a busy machine: only a manager that finds one is impatient.
     rig.process.kill9()

@@ -65,7 +65,8 @@ class Site(Host):
         self.process.kill9()
         # Its orphans are children of this process, as are those of the other site.
         orphans = [pid for pid in children()
-                   if str(self.run_dir).encode() in Path(f"/proc/{pid}/cmdline").read_bytes()]
+                   if str(self.run_dir) == os.readlink(f"/proc/{pid}/cwd")
+                   or str(self.run_dir).encode() in Path(f"/proc/{pid}/cmdline").read_bytes()]
         for pid in orphans:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)

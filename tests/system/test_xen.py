@@ -2,12 +2,14 @@
 files instead of pages (manager/grants.h)."""
 import hashlib
 import os
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from host import BUILD, TREE, until
+from test_survival import pids
 
 SCRIPTS = TREE / "hotplug"
 PCR_READ = "00c10000000e00000015{:08x}"
@@ -99,8 +101,8 @@ def test_killed_manager_and_instance_are_not_noticed(served):
     front_end = served.front_end(0, "send", *commands)
     until(lambda: "running" in served.host.vtpmctl("list").stdout, "the TPM runs")
     served.kill_manager()
-    subprocess.run(["pkill", "-9", "-f", f"vtpmd --run-dir {served.host.run_dir}.* pvm 1$"],
-                   check=True)
+    vtpmd, = pids(served.host, "pvm", "1")
+    os.kill(vtpmd, signal.SIGKILL)
     out, error = front_end.communicate(timeout=TIMEOUT)
     value = bytes(20)
     for n, line in enumerate(out.split()):
