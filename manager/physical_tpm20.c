@@ -206,39 +206,13 @@ static int
 tpm20_key_create(struct chip *chip, const uint8_t *auth, struct physical_tpm_blob *key,
 		 struct physical_tpm_public *pub)
 {
-	struct tpm20 tpm;
-	TPM2B_PUBLIC made;
-	TPM2B_SENSITIVE_CREATE sensitive = { .sensitive.userAuth.size = PHYSICAL_TPM_AUTH_SIZE };
-	TPM2B_PUBLIC template = {
-		.publicArea = {
-			.type = TPM2_ALG_RSA,
-			.nameAlg = TPM2_ALG_SHA256,
-			.objectAttributes = TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT |
-					    TPMA_OBJECT_SENSITIVEDATAORIGIN |
-					    TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_NODA |
-					    TPMA_OBJECT_DECRYPT,
-			.parameters.rsaDetail = {
-				.symmetric.algorithm = TPM2_ALG_NULL,
-				.scheme.scheme = TPM2_ALG_OAEP,
-				.scheme.details.oaep.hashAlg = TPM2_ALG_SHA256,
-				.keyBits = 2048,
-			},
-		},
+	const TPMT_RSA_SCHEME scheme = {
+		.scheme = TPM2_ALG_OAEP,
+		.details.oaep.hashAlg = TPM2_ALG_SHA256,
 	};
-	int error = tpm20_begin_with_parent(&tpm, chip);
 
-	memcpy(sensitive.sensitive.userAuth.buffer, auth, PHYSICAL_TPM_AUTH_SIZE);
-	if (error == 0)
-		error = tpm20_session(&tpm, TPM2_SE_HMAC);
-	if (error == 0)
-		error = tpm20_create(&tpm, &sensitive, &template, 0, key, &made);
-	if (error == 0) {
-		tpm20_rsa_public(&made, pub);
-		pub->scheme = PHYSICAL_TPM_SCHEME_OAEP20;
-	}
-	OPENSSL_cleanse(&sensitive, sizeof(sensitive));
-	tpm20_end(&tpm);
-	return error;
+	pub->scheme = PHYSICAL_TPM_SCHEME_OAEP20;
+	return tpm20_rsa_create(chip, auth, TPMA_OBJECT_DECRYPT, &scheme, key, pub);
 }
 
 /* Decrypts with tpm->object in the session. */

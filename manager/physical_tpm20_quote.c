@@ -42,40 +42,16 @@ int
 tpm20_identity_create(struct chip *chip, const uint8_t *owner_auth, const uint8_t *auth,
 		      struct physical_tpm_blob *key, struct physical_tpm_public *pub)
 {
-	struct tpm20 tpm;
-	TPM2B_PUBLIC made;
-	TPM2B_SENSITIVE_CREATE sensitive = { .sensitive.userAuth = tpm20_auth(auth) };
-	/* Restricted: it signs nothing but what the chip itself says. */
-	TPM2B_PUBLIC template = {
-		.publicArea = {
-			.type = TPM2_ALG_RSA,
-			.nameAlg = TPM2_ALG_SHA256,
-			.objectAttributes = TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT |
-					    TPMA_OBJECT_SENSITIVEDATAORIGIN |
-					    TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_NODA |
-					    TPMA_OBJECT_RESTRICTED | TPMA_OBJECT_SIGN_ENCRYPT,
-			.parameters.rsaDetail = {
-				.symmetric.algorithm = TPM2_ALG_NULL,
-				.scheme.scheme = TPM2_ALG_RSASSA,
-				.scheme.details.rsassa.hashAlg = TPM2_ALG_SHA256,
-				.keyBits = 2048,
-			},
-		},
+	const TPMT_RSA_SCHEME scheme = {
+		.scheme = TPM2_ALG_RSASSA,
+		.details.rsassa.hashAlg = TPM2_ALG_SHA256,
 	};
-	int error = tpm20_begin_with_parent(&tpm, chip);
 
 	(void)owner_auth;
-	if (error == 0)
-		error = tpm20_session(&tpm, TPM2_SE_HMAC);
-	if (error == 0)
-		error = tpm20_create(&tpm, &sensitive, &template, 0, key, &made);
-	if (error == 0) {
-		tpm20_rsa_public(&made, pub);
-		pub->scheme = PHYSICAL_TPM_SCHEME_SIGN20;
-	}
-	OPENSSL_cleanse(&sensitive, sizeof(sensitive));
-	tpm20_end(&tpm);
-	return error;
+	pub->scheme = PHYSICAL_TPM_SCHEME_SIGN20;
+	/* Restricted: it signs nothing but what the chip itself says. */
+	return tpm20_rsa_create(chip, auth, TPMA_OBJECT_RESTRICTED | TPMA_OBJECT_SIGN_ENCRYPT,
+				&scheme, key, pub);
 }
 
 /* Reads the PCRs in the better bank that the chip has. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include <openssl/crypto.h>
 #include <tss2/tss2_mu.h>
 
 /* A blob: the PCRs of its policy:4, then TPM2B_PUBLIC and TPM2B_PRIVATE. */
@@ -69,8 +70,9 @@ tpm20_begin_with_parent(struct tpm20 *tpm, struct chip *chip)
 	return error < 0 ? error : tpm20_parent(tpm, chip->options->storage_handle);
 }
 
-void
-tpm20_rsa_public(const TPM2B_PUBLIC *key, struct physical_tpm_public *pub)
+/* Exponent and modulus. */
+static void
+take_public(const TPM2B_PUBLIC *key, struct physical_tpm_public *pub)
 {
 	const TPM2B_PUBLIC_KEY_RSA *modulus = &key->publicArea.unique.rsa;
 	uint32_t exponent = key->publicArea.parameters.rsaDetail.exponent;
@@ -79,6 +81,41 @@ tpm20_rsa_public(const TPM2B_PUBLIC *key, struct physical_tpm_public *pub)
 	pub->modulus_len =
 	    modulus->size < PHYSICAL_TPM_RSA_MAX ? modulus->size : PHYSICAL_TPM_RSA_MAX;
 	memcpy(pub->modulus, modulus->buffer, pub->modulus_len);
+}
+
+int
+tpm20_rsa_create(struct chip *chip, const uint8_t *auth, TPMA_OBJECT use,
+		 const TPMT_RSA_SCHEME *scheme, struct physical_tpm_blob *key,
+		 struct physical_tpm_public *pub)
+{
+	struct tpm20 tpm;
+	TPM2B_PUBLIC made;
+	TPM2B_SENSITIVE_CREATE sensitive = { .sensitive.userAuth = tpm20_auth(auth) };
+	const TPM2B_PUBLIC template = {
+		.publicArea = {
+			.type = TPM2_ALG_RSA,
+			.nameAlg = TPM2_ALG_SHA256,
+			.objectAttributes = TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT |
+					    TPMA_OBJECT_SENSITIVEDATAORIGIN |
+					    TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_NODA | use,
+			.parameters.rsaDetail = {
+				.symmetric.algorithm = TPM2_ALG_NULL,
+				.scheme = *scheme,
+				.keyBits = 2048,
+			},
+		},
+	};
+	int error = tpm20_begin_with_parent(&tpm, chip);
+
+	if (error == 0)
+		error = tpm20_session(&tpm, TPM2_SE_HMAC);
+	if (error == 0)
+		error = tpm20_create(&tpm, &sensitive, &template, 0, key, &made);
+	if (error == 0)
+		take_public(&made, pub);
+	OPENSSL_cleanse(&sensitive, sizeof(sensitive));
+	tpm20_end(&tpm);
+	return error;
 }
 
 TPML_PCR_SELECTION

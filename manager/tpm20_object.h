@@ -20,8 +20,13 @@ int tpm20_create(struct tpm20 *tpm, const TPM2B_SENSITIVE_CREATE *sensitive,
 		 TPM2B_PUBLIC *made);
 int tpm20_load(struct tpm20 *tpm, const struct physical_tpm_blob *blob, uint32_t *pcrs);
 
-/* tpm20_rsa_public: exponent and modulus of an RSA key. */
-void tpm20_rsa_public(const TPM2B_PUBLIC *key, struct physical_tpm_public *pub);
+/*
+ * tpm20_rsa_create: a visit that makes a 2048-bit RSA key with the secret auth, for one use
+ * (TPMA_OBJECT_*) by one scheme. pub->scheme is left to the caller.
+ */
+int tpm20_rsa_create(struct chip *chip, const uint8_t *auth, TPMA_OBJECT use,
+		     const TPMT_RSA_SCHEME *scheme, struct physical_tpm_blob *key,
+		     struct physical_tpm_public *pub);
 
 /* tpm20_pcr_selection: these PCRs (bit n: PCR n) of a bank. */
 TPML_PCR_SELECTION tpm20_pcr_selection(TPMI_ALG_HASH bank, uint32_t pcrs);

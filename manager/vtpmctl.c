@@ -10,31 +10,37 @@
 static const struct {
 	const char *name;
 	int (*run)(struct ctl *ctl);
+	uint32_t ordinal; /* of ctl_act and ctl_switch */
 	const char *usage;
 	const char *what;
 } commands[] = {
-	{ "define", ctl_define, "UUID [--id N] [--type pvm|hvm] [--no-migrate] [--host-pcrs LIST]",
+	{ "define", ctl_define, 0,
+	  "UUID [--id N] [--type pvm|hvm] [--no-migrate] [--host-pcrs LIST]",
 	  "make an instance, or find that of the uuid; prints its number" },
-	{ "open", ctl_open, "ID|UUID [--startup clear|save|deactivated]",
+	{ "open", ctl_open, 0, "ID|UUID [--startup clear|save|deactivated]",
 	  "start an instance and wait until it serves" },
-	{ "close", ctl_close, "ID|UUID", "end an instance; what it stored stays" },
-	{ "suspend", ctl_suspend, "ID|UUID",
+	{ "close", ctl_act, VTPM_ORD_CLOSE, "ID|UUID", "end an instance; what it stored stays" },
+	{ "suspend", ctl_act, VTPM_ORD_SUSPEND, "ID|UUID",
 	  "end it, and keep PCRs, sessions and keys for open --startup save" },
-	{ "delete", ctl_delete, "ID|UUID", "destroy an instance and all that it stored" },
-	{ "clear", ctl_clear, "ID|UUID", "take the owner off its TPM, as ForceClear does" },
-	{ "presence", ctl_presence, "ID|UUID on|off", "assert physical presence at its TPM" },
-	{ "rollback", ctl_rollback, "ID|UUID on|off",
+	{ "delete", ctl_act, VTPM_ORD_DELETE, "ID|UUID",
+	  "destroy an instance and all that it stored" },
+	{ "clear", ctl_act, VTPM_ORD_CLEAR, "ID|UUID",
+	  "take the owner off its TPM, as ForceClear does" },
+	{ "presence", ctl_switch, VTPM_ORD_PRESENCE, "ID|UUID on|off",
+	  "assert physical presence at its TPM" },
+	{ "rollback", ctl_switch, VTPM_ORD_ROLLBACK, "ID|UUID on|off",
 	  "allow its QEMU, once, to set a state older than the present one" },
-	{ "list", ctl_list, "[--json]", "all instances" },
-	{ "show", ctl_show, "ID|UUID [--json]", "one instance in detail" },
-	{ "status", ctl_status, "[--json]", "the manager and its physical TPM" },
-	{ "verify", ctl_verify, "[ID|UUID]", "check what is stored; exit status 1 if damaged" },
-	{ "recover", ctl_recover, "ID|UUID", "accept the stored state of a refused instance" },
-	{ "reseal", ctl_reseal, "PCRS|none",
+	{ "list", ctl_list, 0, "[--json]", "all instances" },
+	{ "show", ctl_show, 0, "ID|UUID [--json]", "one instance in detail" },
+	{ "status", ctl_status, 0, "[--json]", "the manager and its physical TPM" },
+	{ "verify", ctl_verify, 0, "[ID|UUID]", "check what is stored; exit status 1 if damaged" },
+	{ "recover", ctl_act, VTPM_ORD_RECOVER, "ID|UUID",
+	  "accept the stored state of a refused instance" },
+	{ "reseal", ctl_reseal, 0, "PCRS|none",
 	  "seal the root key to the present values of these PCRs, such as 0,2,4-7" },
-	{ "deep-quote", ctl_deep_quote, "ID|UUID [--nonce HEX] [--pcrs LIST] [--out FILE]",
+	{ "deep-quote", ctl_deep_quote, 0, "ID|UUID [--nonce HEX] [--pcrs LIST] [--out FILE]",
 	  "have the physical TPM sign what host its TPM is on" },
-	{ "verify-quote", ctl_verify_quote, "FILE [--key FILE] [--nonce HEX] [--json]",
+	{ "verify-quote", ctl_verify_quote, 0, "FILE [--key FILE] [--nonce HEX] [--json]",
 	  "check such evidence; exit status 1 if it is not good" },
 };
 
@@ -93,6 +99,7 @@ run(struct ctl *ctl)
 			continue;
 		ctl->command = commands[i].name;
 		ctl->usage = commands[i].usage;
+		ctl->ordinal = commands[i].ordinal;
 		optind = 0; /* getopt_long begins anew, at the sub-command's arguments */
 		return commands[i].run(ctl);
 	}

@@ -1,15 +1,14 @@
 /*
- * vtpmctl open, close, suspend, delete, clear, presence, rollback, recover: what is done to one
- * instance.
+ * vtpmctl open, and the commands that are one request about one instance.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "manager/vtpmctl_common.h"
 
-/* A request with an instance, and maybe a byte more, that answers nothing. */
+/* The command's request about an instance, with maybe a byte more; it answers nothing. */
 static int
-act(struct ctl *ctl, uint32_t ordinal, const char *target, const uint8_t *more)
+act(struct ctl *ctl, const char *target, const uint8_t *more)
 {
 	uint8_t buf[8];
 	struct writer params = writer_of(buf, sizeof(buf));
@@ -22,50 +21,19 @@ act(struct ctl *ctl, uint32_t ordinal, const char *target, const uint8_t *more)
 	writer_u32(&params, instance);
 	if (more)
 		writer_u8(&params, *more);
-	return ctl_call(ctl, ordinal, &params, &answer);
+	return ctl_call(ctl, ctl->ordinal, &params, &answer);
 }
 
-static int
-act_on_argument(struct ctl *ctl, uint32_t ordinal)
+int
+ctl_act(struct ctl *ctl)
 {
 	int rc = ctl_options(ctl, NULL, 1, 1);
 
-	return rc != 0 ? rc : act(ctl, ordinal, ctl->argv[optind], NULL);
+	return rc != 0 ? rc : act(ctl, ctl->argv[optind], NULL);
 }
 
 int
-ctl_close(struct ctl *ctl)
-{
-	return act_on_argument(ctl, VTPM_ORD_CLOSE);
-}
-
-int
-ctl_suspend(struct ctl *ctl)
-{
-	return act_on_argument(ctl, VTPM_ORD_SUSPEND);
-}
-
-int
-ctl_delete(struct ctl *ctl)
-{
-	return act_on_argument(ctl, VTPM_ORD_DELETE);
-}
-
-int
-ctl_clear(struct ctl *ctl)
-{
-	return act_on_argument(ctl, VTPM_ORD_CLEAR);
-}
-
-int
-ctl_recover(struct ctl *ctl)
-{
-	return act_on_argument(ctl, VTPM_ORD_RECOVER);
-}
-
-/* Something to be switched on or off. */
-static int
-act_on_switch(struct ctl *ctl, uint32_t ordinal)
+ctl_switch(struct ctl *ctl)
 {
 	uint8_t on = 1;
 	int rc = ctl_options(ctl, NULL, 2, 2);
@@ -76,19 +44,7 @@ act_on_switch(struct ctl *ctl, uint32_t ordinal)
 		on = 0;
 	else if (strcmp(ctl->argv[optind + 1], "on") != 0)
 		return ctl_usage(ctl);
-	return act(ctl, ordinal, ctl->argv[optind], &on);
-}
-
-int
-ctl_presence(struct ctl *ctl)
-{
-	return act_on_switch(ctl, VTPM_ORD_PRESENCE);
-}
-
-int
-ctl_rollback(struct ctl *ctl)
-{
-	return act_on_switch(ctl, VTPM_ORD_ROLLBACK);
+	return act(ctl, ctl->argv[optind], &on);
 }
 
 /*

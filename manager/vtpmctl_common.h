@@ -24,6 +24,7 @@ struct ctl {
 	const char *run_dir;
 	const char *command; /* name of the sub-command */
 	const char *usage;   /* its arguments */
+	uint32_t ordinal;    /* of ctl_act and ctl_switch */
 	int argc;            /* of the sub-command; argv[0] is its name */
 	char **argv;
 	uint8_t *answer; /* of the last call; freed with the next one and at the end */
@@ -32,17 +33,12 @@ struct ctl {
 /* The sub-commands; they return vtpmctl's exit status. */
 int ctl_define(struct ctl *ctl);
 int ctl_open(struct ctl *ctl);
-int ctl_close(struct ctl *ctl);
-int ctl_suspend(struct ctl *ctl);
-int ctl_delete(struct ctl *ctl);
-int ctl_clear(struct ctl *ctl);
-int ctl_presence(struct ctl *ctl);
-int ctl_rollback(struct ctl *ctl);
+int ctl_act(struct ctl *ctl);
+int ctl_switch(struct ctl *ctl);
 int ctl_list(struct ctl *ctl);
 int ctl_show(struct ctl *ctl);
 int ctl_status(struct ctl *ctl);
 int ctl_verify(struct ctl *ctl);
-int ctl_recover(struct ctl *ctl);
 int ctl_reseal(struct ctl *ctl);
 int ctl_deep_quote(struct ctl *ctl);
 int ctl_verify_quote(struct ctl *ctl);
