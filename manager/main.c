@@ -295,23 +295,6 @@ watch_seconds(const struct manager *manager)
 	return anchor < CHIP_SECONDS ? anchor : CHIP_SECONDS;
 }
 
-/* Notices a chip that went or came back, and moves the anchor now and then. */
-static void
-look_after_chip(struct manager *manager)
-{
-	static unsigned seconds;
-	static uint64_t anchored;
-	uint64_t changes = store_changes(manager->store);
-
-	physical_tpm_ping(manager->tpm);
-	seconds += watch_seconds(manager);
-	if (seconds < manager->options->anchor_seconds || changes == anchored)
-		return;
-	seconds = 0;
-	if (root_key_anchor(manager->store, manager->tpm) == 0)
-		anchored = changes + 1; /* its own, too: the anchor's value is noted first */
-}
-
 /*
  * SIGTERM leaves the instances running, for the next manager; SIGINT closes them all, and then
  * serve returns true.
@@ -320,11 +303,16 @@ static bool
 serve(struct manager *manager, const sigset_t *signals)
 {
 	const struct timespec pause = { .tv_sec = watch_seconds(manager) };
+	struct root_key_pace pace = { .interval = manager->options->anchor_seconds,
+				      .changes = store_changes(manager->store) };
 	int signal;
 
+	/* Notices a chip that went or came back, and moves the anchor now and then. */
 	while ((signal = sigtimedwait(signals, NULL, &pause)) < 0) {
-		if (errno == EAGAIN)
-			look_after_chip(manager);
+		if (errno != EAGAIN)
+			continue;
+		physical_tpm_ping(manager->tpm);
+		root_key_keep_pace(&pace, manager->store, manager->tpm, watch_seconds(manager));
 	}
 	log_info("ends: %s", signal == SIGINT ? "all instances are closed" : "instances run on");
 	if (signal == SIGINT)

@@ -57,12 +57,23 @@ int root_key_unlock(struct store *store, struct physical_tpm *tpm,
  */
 int root_key_reseal(struct store *store, struct physical_tpm *tpm, uint32_t pcrs);
 
-/*
- * root_key_anchor: advances the anchor. To be called at a clean stop and every
- * ROOT_KEY_ANCHOR_SECONDS (--anchor-seconds) in between if store_changes() has moved.
- */
-enum { ROOT_KEY_ANCHOR_SECONDS = 3600 };
+/* root_key_anchor: advances the anchor; for a clean stop. */
 int root_key_anchor(struct store *store, struct physical_tpm *tpm);
+
+/*
+ * root_key_keep_pace: advances the anchor in between, at a bounded rate: to be called when so many
+ * more seconds have passed, it does so if that makes pace->interval since the last time, and
+ * store_changes() has moved since pace->changes, which is to begin with its value after
+ * root_key_unlock.
+ */
+struct root_key_pace {
+	unsigned interval; /* seconds, --anchor-seconds */
+	unsigned passed;
+	uint64_t changes;
+};
+enum { ROOT_KEY_ANCHOR_SECONDS = 3600 };
+void root_key_keep_pace(struct root_key_pace *pace, struct store *store, struct physical_tpm *tpm,
+			unsigned seconds);
 
 /*
  * root_key_migration_public, root_key_migration_decrypt: the host's migration key, made when first

@@ -136,3 +136,17 @@ out:
 	host_record_unlock();
 	return error;
 }
+
+void
+root_key_keep_pace(struct root_key_pace *pace, struct store *store, struct physical_tpm *tpm,
+		   unsigned seconds)
+{
+	uint64_t changes = store_changes(store);
+
+	pace->passed += seconds;
+	if (pace->passed < pace->interval || changes == pace->changes)
+		return;
+	pace->passed = 0;
+	if (root_key_anchor(store, tpm) == 0)
+		pace->changes = changes + 1; /* its own, too: the anchor's value is noted first */
+}

@@ -1,10 +1,12 @@
 """A host's physical TPM that nobody here wrote: swtpm, TPM 1.2 or 2.0."""
+import socket
 import struct
+import threading
 from pathlib import Path
 
 from contract import spec
 from tpm12 import sha1
-from transport import connect
+from transport import Closed, Raw, connect
 
 DAILY_PCR = 7
 
@@ -25,6 +27,52 @@ def plug_chip_in(host, version):
     host.chip = plug_in
     host.tpm_option = ("--tpm", f"socket:{address}")
     return plug_in()
+
+
+CREATE_PRIMARY, RSA, ECC = 0x131, 0x0001, 0x0023
+
+
+class WithoutEcc:
+    """A TPM 2.0 that knows no elliptic curves, at its own address: swtpm's does, so this stands before
+    it and answers TPM2_CreatePrimary of such a key with result, as the specification has it. made:
+    what primary keys were asked for."""
+
+    def __init__(self, host, result):
+        self.chip, self.result, self.made = f"unix:{host.path('chip.sock')}", result, []
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(host.path("without-ecc.sock")))
+        self.listener.listen()
+        self.option = ("--tpm", f"socket:unix:{host.path('without-ecc.sock')}")
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        """One connection after the other, as swtpm."""
+        while True:
+            try:
+                client = Raw(self.listener.accept()[0])
+            except OSError:
+                return
+            chip = Raw(self.chip)
+            try:
+                while True:
+                    client.stream.write(self._answer(chip, client.receive()))
+            except (Closed, OSError):
+                client.close()
+                chip.close()
+
+    def _answer(self, chip, command):
+        tag, _, code = struct.unpack(">HII", command[:10])
+        if code == CREATE_PRIMARY:
+            # hierarchy:4, authorizations, TPM2B_SENSITIVE_CREATE, TPM2B_PUBLIC, which begins with type
+            at = 14 + 4 + struct.unpack_from(">I", command, 14)[0]
+            at += 2 + struct.unpack_from(">H", command, at)[0]
+            self.made += struct.unpack_from(">H", command, at + 2)
+            if self.made[-1] == ECC:
+                return struct.pack(">HII", 0x8001, 10, self.result)
+        return chip.exchange(command)
+
+    def close(self):
+        self.listener.close()
 
 
 def extend_chip(host):

@@ -7,14 +7,22 @@ import subprocess
 
 import pytest
 
-from chip import DAILY_PCR, extend_chip
+from chip import DAILY_PCR, ECC, RSA, WithoutEcc, extend_chip
 from contract import spec
 from host import until
 from tpm12 import Tpm, TpmError, sha1
 from transport import FifoBackend, Raw
 
+# What is wrong with the second parameter of a command
+TYPE, CURVE, HASH = 0x2CA, 0x2E6, 0x2C3
 GUEST, OTHER = "2f0c7c1a-0b1e-4a51-9c55-0d8f5f3a9b01", "2f0c7c1a-0b1e-4a51-9c55-0d8f5f3a9b02"
 OWNER, SRK, DATA = sha1(b"owner"), bytes(20), sha1(b"data")
+
+
+def anchor(host):
+    return json.loads(host.vtpmctl("status", "--json").stdout)["tpm-anchor"]
+
+
 def guest(host, number):
     return Tpm(host.closes(FifoBackend(host.run_dir)).guest(number))
 
@@ -120,22 +128,55 @@ def test_an_old_copy_of_the_whole_state_is_refused(host, chip):
 
 def test_anchor_follows_changes_and_an_older_copy_is_refused_after_a_crash(host, chip):
     manager = host.manager(*host.tpm_option, "--anchor-seconds", 1)
-
-    def anchor():
-        return json.loads(host.vtpmctl("status", "--json").stdout)["tpm-anchor"]
-
     old = {path: path.read_bytes() for path in host.state_dir.iterdir()}
-    before = until(lambda: anchor(), "there is an anchor")
+    before = anchor(host)
     host.vtpmctl("define", GUEST)
-    moved = until(lambda: anchor() > before and anchor(), "the anchor follows the change")
+    moved = until(lambda: anchor(host) > before and anchor(host), "the anchor follows the change")
     host.vtpmctl("define", OTHER)
-    until(lambda: anchor() > moved, "and the next change")
+    until(lambda: anchor(host) > moved, "and the next change")
     manager.kill9()
     for path in host.state_dir.iterdir():
         path.unlink()
     for path, data in old.items():
         path.write_bytes(data)
     assert "--accept-rollback" in refused_start(host)
+
+
+def test_anchor_moves_at_start_and_stop_and_not_with_each_change(host, chip):
+    manager = host.manager(*host.tpm_option, "--anchor-seconds", 86400)
+    at_start = anchor(host)
+    for _ in range(10):
+        host.vtpmctl("define", GUEST)
+        host.vtpmctl("delete", GUEST)
+    assert anchor(host) == at_start
+    stop(manager)
+    host.manager(*host.tpm_option)
+    assert anchor(host) == at_start + 2
+
+
+@pytest.mark.parametrize("chip", ["2.0"], indirect=True)
+@pytest.mark.parametrize("result", [TYPE, CURVE], ids=["type", "curve"])
+def test_storage_key_of_a_chip_without_ecc_is_rsa(host, chip, result):
+    without = host.closes(WithoutEcc(host, result))
+    stop(host.manager(*without.option))
+    manager = host.manager(*without.option)
+    assert set(without.made) == {ECC, RSA}
+    host.vtpmctl("define", GUEST)
+    host.vtpmctl("open", GUEST)
+    host.vtpmctl("deep-quote", GUEST, "--out", host.path("evidence"))
+    host.vtpmctl("verify-quote", host.path("evidence"))
+    stop(manager)
+    # It was the RSA key that the root key is sealed under: with the other it does not open.
+    assert "another host" in refused_start(host)
+
+
+@pytest.mark.parametrize("chip", ["2.0"], indirect=True)
+def test_chip_that_makes_no_storage_key_for_another_reason_is_told(host, chip):
+    without = host.closes(WithoutEcc(host, HASH))
+    refused = host.manager(*without.option, wait=False)
+    assert refused.wait(60) == 1
+    assert without.made == [ECC]
+    assert f"TPM2_CreatePrimary with 0x{HASH:x}" in refused.log()
 
 
 @pytest.mark.parametrize("chip", ["1.2"], indirect=True)

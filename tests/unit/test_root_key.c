@@ -236,6 +236,58 @@ START_TEST(a_crash_between_folder_and_chip_is_no_rollback)
 }
 END_TEST
 
+static uint64_t
+anchor(void)
+{
+	struct root_key_status status;
+
+	ck_assert_int_eq(root_key_status(store, &status), 0);
+	return status.anchor;
+}
+
+static void
+change_something(void)
+{
+	struct store_instance instance;
+
+	ck_assert_int_eq(store_find(store, 5, &instance), 0);
+	instance.host_pcrs++;
+	ck_assert_int_eq(store_update(store, &instance), 0);
+}
+
+START_TEST(the_anchor_moves_after_changes_and_at_a_bounded_rate)
+{
+	begin(_i);
+	struct root_key_pace pace = { .interval = 100, .changes = store_changes(store) };
+	uint64_t first = anchor();
+
+	root_key_keep_pace(&pace, store, tpm, 100);
+	ck_assert_uint_eq(anchor(), first); /* nothing has changed */
+	change_something();
+	root_key_keep_pace(&pace, store, tpm, 1);
+	ck_assert_uint_eq(anchor(), first + 1);
+	for (int i = 0; i < 99; i++) {
+		change_something();
+		root_key_keep_pace(&pace, store, tpm, 1);
+	}
+	ck_assert_uint_eq(anchor(), first + 1);
+	root_key_keep_pace(&pace, store, tpm, 1);
+	ck_assert_uint_eq(anchor(), first + 2);
+	root_key_keep_pace(&pace, store, tpm, 1000);
+	ck_assert_uint_eq(anchor(), first + 2); /* its own move is no change */
+	/* What fails is tried again at the same rate. */
+	change_something();
+	swtpm_stop(&swtpm);
+	root_key_keep_pace(&pace, store, tpm, 1);
+	swtpm_restart(&swtpm);
+	root_key_keep_pace(&pace, store, tpm, 99);
+	ck_assert_uint_eq(anchor(), first + 2);
+	root_key_keep_pace(&pace, store, tpm, 1);
+	ck_assert_uint_eq(anchor(), first + 3);
+	end();
+}
+END_TEST
+
 START_TEST(an_anchor_that_fails_while_the_chip_is_away_does_no_harm)
 {
 	begin(_i);
@@ -447,6 +499,7 @@ main(void)
 		a_chip_that_is_away_is_told_and_the_start_succeeds_once_it_is_back,
 		an_old_copy_of_the_whole_folder_is_refused,
 		a_crash_between_folder_and_chip_is_no_rollback,
+		the_anchor_moves_after_changes_and_at_a_bounded_rate,
 		an_anchor_that_fails_while_the_chip_is_away_does_no_harm,
 		an_anchor_that_somebody_removed_is_noticed,
 		a_death_between_owning_the_chip_and_the_first_state_loses_nothing,
