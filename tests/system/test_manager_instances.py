@@ -312,14 +312,56 @@ def test_privileged_requests_are_not_for_instances(rig, impostor, ordinal):
     assert rig.tpm(6).pcr_read(3) == bytes(20)
 
 
-def test_chips_registers_can_be_read_and_nothing_be_done_to_it(impostor):
-    status, response = impostor.request(manager.VTPM_ORD_TPMCOMMAND,
-                                        bytes.fromhex("00c1 0000000e 00000015 00000000"))
-    assert (status, response) == (0, bytes.fromhex("00c4 0000001e 00000000") + bytes(20))
-    for ordinal in ("5b", "5d", "70", "8001", "0d"):  # OwnerClear, ForceClear, DisableForceClear,
-        command = bytes.fromhex("00c1 0000000a" + ordinal.zfill(8))  # PhysicalPresence, TakeOwn...
-        assert impostor.request(manager.VTPM_ORD_TPMCOMMAND, command)[0] == manager.VTPM_FORBIDDEN
-    assert impostor.request(manager.VTPM_ORD_TPMCOMMAND)[0] == manager.VTPM_FORBIDDEN
+def chip_command(version, code, parameters=b"", tag=None):
+    """A command without sessions of a TPM 1.2 or 2.0."""
+    tag = tag or {"1.2": spec.TPM_TAG_RQU_COMMAND, "2.0": 0x8001}[version]
+    return struct.pack(">HII", tag, 10 + len(parameters), code) + parameters
+
+
+# What tells something and changes nothing, with its parameters.
+READS = {
+    "1.2": {spec.TPM_ORD_PcrRead: bytes(4), spec.TPM_ORD_GetRandom: bytes.fromhex("00000010"),
+            spec.TPM_ORD_GetCapability: bytes.fromhex("00000006 00000000"),
+            spec.TPM_ORD_ReadPubek: bytes(20), spec.TPM_ORD_GetTicks: b"",
+            spec.TPM_ORD_ReadCounter: bytes(4)},
+    "2.0": {0x17E: bytes.fromhex("00000001 000b 03 010000"),  # PCR_Read
+            0x17B: bytes.fromhex("0010"),                     # GetRandom
+            0x17A: bytes.fromhex("00000006 00000100 00000001"),  # GetCapability
+            0x17C: b"",                                       # GetTestResult
+            0x169: bytes.fromhex("01000000"),                 # NV_ReadPublic
+            0x181: b"",                                       # ReadClock
+            0x173: bytes.fromhex("81000001")},                # ReadPublic
+}
+# What the chip itself answers with an error: no such counter, index or key; the chip has an owner.
+NOT_THERE = {spec.TPM_ORD_ReadCounter, spec.TPM_ORD_ReadPubek, 0x169, 0x173}
+ALL_ORDINALS = {
+    "1.2": {value for name, value in vars(spec).items()
+            if name.startswith("TPM_ORD_")} | {0x20000000 | spec.TPM_ORD_PcrRead},
+    "2.0": set(range(0x11F, 0x19F)) | {0x20000000 | 0x17E},  # with a vendor's bit
+}
+
+
+def test_chip_can_be_read_by_an_instance_and_nothing_be_done_to_it(host, chip):
+    rig = Rig(host, *host.tpm_option)
+    impostor = host.closes(Impostor(rig))
+    reads = READS[host.version]
+    for code, parameters in reads.items():
+        status, response = impostor.request(manager.VTPM_ORD_TPMCOMMAND,
+                                            chip_command(host.version, code, parameters))
+        assert status == manager.VTPM_SUCCESS, f"{code:#x} is refused"
+        tag, size, result = struct.unpack(">HII", response[:10])
+        assert size == len(response) and (result == 0 or code in NOT_THERE), f"{code:#x}: {result:#x}"
+    refused = [chip_command(host.version, code) for code in ALL_ORDINALS[host.version] - set(reads)]
+    code, parameters = next(iter(reads.items()))
+    refused += [b"", chip_command(host.version, code, parameters)[:-1],
+                chip_command(host.version, code, parameters) + b"\0"]
+    # With authorizations or sessions, and in the other version's words.
+    refused += [chip_command(host.version, code, parameters, tag)
+                for tag in (0x00C1, 0x00C2, 0x00C3, 0x8001, 0x8002)
+                if tag != {"1.2": 0x00C1, "2.0": 0x8001}[host.version]]
+    for command in refused:
+        assert impostor.request(manager.VTPM_ORD_TPMCOMMAND, command) == \
+            (manager.VTPM_FORBIDDEN, b""), command.hex()
 
 
 def test_instance_that_sends_nonsense_is_replaced_and_no_other(rig, impostor):
