@@ -3,11 +3,12 @@ import os
 import signal
 import socket
 import struct
+import subprocess
 
 import pytest
 
 from contract import manager
-from host import console_request, until
+from host import TREE, console_request, until
 from transport import Closed, Stream, connect
 from tpm12 import Tpm
 from transport import FifoBackend
@@ -124,6 +125,46 @@ def test_response_that_nobody_reads_is_not_taken_for_the_next_ones(host, pipe_co
     status, text = pipe_console.receive()
     assert status == manager.VTPM_INVALID_REQUEST
     assert b"instance 5" in text
+
+
+# An old script: it asks for instance after instance, none of which there is, and notes the answers.
+OLD_SCRIPT = """
+. "$HOTPLUG/vtpm-hotplug-common.sh"
+for instance in "$@"; do
+	$LOCK "$RUN_DIR/vtpm_mgr.lock"
+	printf "$SHOW\\\\$(printf '%03o' "$instance")" >"$RUN_DIR/fifos/from_console.fifo"
+	dd bs=4096 count=1 status=none <"$RUN_DIR/fifos/to_console.fifo" | tail -c +15
+	$UNLOCK
+	echo
+done
+"""
+
+
+def old_scripts_at_once(host, lock, unlock):
+    """Two of them, with an instance's number in each of 50 requests; returns what each was told."""
+    show = "".join(f"\\{byte:03o}" for byte in console_request(manager.VTPM_ORD_SHOW, bytes(4))[:-1])
+    environment = {"PATH": os.environ["PATH"], "HOTPLUG": TREE / "hotplug", "RUN_DIR": host.run_dir,
+                   "LOCK": lock, "UNLOCK": unlock, "SHOW": show}
+    scripts = [subprocess.Popen(["sh", "-euc", OLD_SCRIPT, "old", *map(str, numbers)], text=True,
+                                env=environment, stdout=subprocess.PIPE)
+               for numbers in (range(1, 51), range(101, 151))]
+    return [script.communicate(timeout=60)[0].split("\n")[:-1] for script in scripts]
+
+
+def told_about(numbers):
+    return [f"instance {number} is not defined; 'vtpmctl list' shows which are"
+            for number in numbers]
+
+
+def test_old_scripts_that_lock_the_pipes_get_their_own_answers(host, pipe_console):
+    told = old_scripts_at_once(host, "claim_lock", "release_lock")
+    assert told == [told_about(range(1, 51)), told_about(range(101, 151))]
+
+
+def test_old_scripts_that_do_not_lock_may_get_each_others_answers_but_whole_ones(host, pipe_console):
+    told = old_scripts_at_once(host, ":", ":")
+    assert sorted(told[0] + told[1]) == sorted(told_about([*range(1, 51), *range(101, 151)]))
+    assert pipe_console.request(manager.VTPM_ORD_STATUS)[0] == 0
 
 
 def test_absurd_size_ends_the_connection_and_no_other(host):
