@@ -155,12 +155,31 @@ remember(struct answer *answer, uint64_t number, const uint8_t *response, size_t
 	answer->len = len;
 }
 
+/* A command for the TPM, and what comes of it. */
+struct execution {
+	struct tpm *tpm;
+	unsigned locality;
+	const uint8_t *cmd;
+	size_t len;
+	uint8_t *response;
+	size_t *response_len;
+	unsigned changes;
+};
+
+static void
+execute(void *arg)
+{
+	struct execution *e = arg;
+
+	e->changes = tpm_execute(e->tpm, e->locality, e->cmd, e->len, e->response, e->response_len);
+}
+
 /* Executes, and has everything in the journal if anything has changed: returns whether. */
 static bool
 carry_out(struct instance *instance, struct answer *answer, uint64_t number, unsigned locality,
 	  const uint8_t *cmd, size_t len, uint8_t *response, size_t *response_len)
 {
-	unsigned changes = 0;
+	struct execution e = { instance->tpm, locality, cmd, len, response, response_len, 0 };
 
 	if (instance->power >= POWER_OFF) {
 		*response_len = tpm_error_response(TPM_FAIL, response);
@@ -170,15 +189,16 @@ carry_out(struct instance *instance, struct answer *answer, uint64_t number, uns
 		if (instance->config.link && host_is_quote(cmd, len))
 			host_execute_quote(instance->config.link, instance->tpm, cmd, len, response,
 					   response_len);
+		else if (tpm_takes_long(cmd, len))
+			background_run(instance->platform->background, execute, &e);
 		else
-			changes =
-			    tpm_execute(instance->tpm, locality, cmd, len, response, response_len);
+			execute(&e);
 	}
 	remember(answer, number, response, *response_len);
-	if (changes == 0)
+	if (e.changes == 0)
 		return false;
-	changes |= instance_drop_stored(instance);
-	if (instance_keep(instance, changes) == TPM_SUCCESS)
+	e.changes |= instance_drop_stored(instance);
+	if (instance_keep(instance, e.changes) == TPM_SUCCESS)
 		return true;
 	*response_len = tpm_error_response(TPM_FAIL, response);
 	remember(answer, number, response, *response_len);

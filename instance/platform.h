@@ -1,12 +1,13 @@
 /*
  * platform.h - what a TPM needs from its platform (struct tpm_platform): randomness, a clock, the
- * physical presence pin, and word of a cancel.
+ * physical presence pin, and word of a cancel; and where its long commands run.
  */
 #ifndef INSTANCE_PLATFORM_H
 #define INSTANCE_PLATFORM_H
 
 #include <stdbool.h>
 
+#include "instance/background.h"
 #include "instance/signals.h"
 #include "tpmcore/tpm.h"
 
@@ -14,6 +15,7 @@ struct platform {
 	bool presence; /* the pin */
 	bool cancelled;
 	struct signals *signals;
+	struct background *background; /* NULL: none yet */
 	/* Optional: whether somebody else, too, wants the running command cancelled. */
 	bool (*cancel_wanted)(void *ctx);
 	void *cancel_ctx;

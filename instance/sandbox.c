@@ -36,7 +36,7 @@ grant(int ruleset, const char *folder)
 }
 
 static int
-restrict_files(const char *const folders[], size_t count)
+confine(const char *const folders[], size_t count)
 {
 	struct landlock_ruleset_attr attr = { .handled_access_fs = handled };
 	int rc = 0;
@@ -134,13 +134,15 @@ allow_data_memory(scmp_filter_ctx filter)
 
 /* Other calls fail with EPERM: a library that tries one for its comfort does not end the TPM. */
 static int
-restrict_calls(void)
+filter_calls(void)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 
 	if (!filter)
 		return -ENOMEM;
-	int rc = allow_data_memory(filter);
+	int rc = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
+	if (rc == 0)
+		rc = allow_data_memory(filter);
 	for (size_t i = 0; rc == 0 && i < sizeof(allowed_calls) / sizeof(allowed_calls[0]); i++) {
 		rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed_calls[i], 0);
 		/* This machine has no such call. */
@@ -154,16 +156,19 @@ restrict_calls(void)
 }
 
 void
-sandbox_enter(const char *const folders[], size_t count)
+sandbox_restrict_files(const char *const folders[], size_t count)
 {
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
-		log_debug("no sandbox: %s", strerror(errno));
-		return;
-	}
-	int rc = restrict_files(folders, count);
+	int rc = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : confine(folders, count);
+
 	if (rc < 0)
 		log_debug("files are not restricted (landlock): %s", strerror(-rc));
-	rc = restrict_calls();
+}
+
+void
+sandbox_restrict_calls(void)
+{
+	int rc = filter_calls();
+
 	if (rc < 0)
 		log_debug("system calls are not restricted (seccomp): %s", strerror(-rc));
 }

@@ -9,10 +9,14 @@
 #include <stddef.h>
 
 /*
- * sandbox_enter: keeps to what is below these folders (files and pipes only, count of them) from
- * now on. What this kernel cannot do is left out, with a line in the debug log: a TPM without a
- * sandbox is better than none.
+ * What this kernel cannot do is left out, with a line in the debug log: a TPM without a sandbox is
+ * better than none.
+ *
+ * sandbox_restrict_files: this thread, and those that it starts, gain no privileges any more and
+ * keep to what is below these folders (files and pipes only, count of them).
+ * sandbox_restrict_calls: all threads keep to the system calls that a TPM needs; no new ones come.
  */
-void sandbox_enter(const char *const folders[], size_t count);
+void sandbox_restrict_files(const char *const folders[], size_t count);
+void sandbox_restrict_calls(void);
 
 #endif

@@ -196,9 +196,10 @@ open_channels(struct vtpmd *vtpmd, const char *run_dir)
 	return rc < 0 ? rc : open_raw_channels(vtpmd);
 }
 
-/* From here on it needs only the folders of its pipes and of its state file. */
-static void
-enter_sandbox(const struct vtpmd *vtpmd, const char *run_dir)
+/* From here on it needs only the folders of its pipes and of its state file, and one more thread.
+ */
+static int
+enter_sandbox(struct vtpmd *vtpmd, const char *run_dir)
 {
 	const char *state = vtpmd->options->state;
 	const char *slash = state ? strrchr(state, '/') : NULL;
@@ -216,7 +217,12 @@ enter_sandbox(const struct vtpmd *vtpmd, const char *run_dir)
 			 slash ? state : ".");
 		folders[count++] = of_state;
 	}
-	sandbox_enter(folders, count);
+	sandbox_restrict_files(folders, count);
+	int rc = background_open(&vtpmd->platform.background);
+	if (rc < 0)
+		log_error("cannot start a thread: %s", strerror(-rc));
+	sandbox_restrict_calls();
+	return rc;
 }
 
 static int
@@ -243,7 +249,7 @@ open_all(struct vtpmd *vtpmd)
 	if (rc == 0)
 		rc = open_channels(vtpmd, run_dir);
 	if (rc == 0)
-		enter_sandbox(vtpmd, run_dir);
+		rc = enter_sandbox(vtpmd, run_dir);
 	if (rc == 0 && vtpmd->link)
 		rc = link_request(vtpmd->link, VTPM_ORD_READY, NULL, 0, NULL);
 	return rc;
@@ -257,6 +263,7 @@ close_all(struct vtpmd *vtpmd)
 	endpoint_free(vtpmd->ioemu);
 	channel_ctrl_close(vtpmd->ctrl);
 	channel_pv_close(vtpmd->pv);
+	background_close(vtpmd->platform.background);
 	instance_close(vtpmd->instance);
 	journal_close(vtpmd->journal);
 	nvm_close(vtpmd->nvm);

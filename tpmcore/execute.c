@@ -420,6 +420,17 @@ tpm_execute(struct tpm *tpm, unsigned locality, const uint8_t *cmd, size_t cmd_l
 	return tpm->changed;
 }
 
+bool
+tpm_takes_long(const uint8_t *cmd, size_t cmd_len)
+{
+	struct reader r = reader_of(cmd, cmd_len);
+
+	reader_u16(&r);
+	reader_u32(&r);
+	const struct ordinal *row = ordinal_find(reader_u32(&r));
+	return row && row->duration == DURATION_LONG;
+}
+
 size_t
 tpm_error_response(TPM_RESULT result, uint8_t *response)
 {

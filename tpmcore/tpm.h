@@ -82,6 +82,12 @@ unsigned tpm_execute(struct tpm *tpm, unsigned locality, const uint8_t *cmd, siz
 		     uint8_t *response, size_t *response_len);
 
 /*
+ * tpm_takes_long: whether this command is of the class of the longest [Part 2, 21.2,
+ * TPM_CAP_PROP_DURATION]: it makes a key, or may carry a command that does.
+ */
+bool tpm_takes_long(const uint8_t *cmd, size_t cmd_len);
+
+/*
  * tpm_error_response: the 10-byte error response with result, for the callers that must answer
  * without a TPM. Returns its length. response needs TPM_HEADER_SIZE bytes.
  */

@@ -14,7 +14,7 @@ import pytest
 from contract import manager, spec
 from host import BUILD, until
 from test_manager_console import instance_pid
-from tpm12 import Tpm, TpmError, sha1
+from tpm12 import SIGNING_KEY, WELL_KNOWN, Tpm, TpmError, sha1
 from transport import FifoBackend, Qemu, Stream
 
 GUEST = "1b4e28ba-2fa1-4d3b-a3f5-ef19b5a7633b"
@@ -179,6 +179,33 @@ def test_fifty_neighbours_of_a_busy_instance_are_answered(host):
     assert not backend.waiting[busy]
     os.kill(pid, signal.SIGCONT)
     assert backend.receive(busy)[6:10] == bytes(4)
+
+
+def threads(pid):
+    """[(nice, ticks of processor time)] of a process's threads, the first one first."""
+    found = []
+    for task in sorted(Path(f"/proc/{pid}/task").iterdir(), key=lambda task: int(task.name)):
+        fields = (task / "stat").read_text().rpartition(") ")[2].split()  # from the third on
+        found.append((int(fields[16]), int(fields[11]) + int(fields[12])))
+    return found
+
+
+def test_instance_makes_keys_where_they_give_way_to_others(rig):
+    pid, tpm = rig.show(5)["pid"], rig.tpm(5)
+    before = threads(pid)
+    tpm.take_ownership(sha1(b"owner"))
+    for _ in range(4):
+        tpm.create_wrap_key(spec.TPM_KH_SRK, WELL_KNOWN, SIGNING_KEY, sha1(b"key"))
+    (nice, ticks), (nicer, their_ticks) = threads(pid)
+    assert nicer > nice
+    assert their_ticks - before[1][1] > ticks - before[0][1]
+
+
+def test_all_threads_of_an_instance_are_in_its_sandbox(rig):
+    for task in Path(f"/proc/{rig.show(5)['pid']}/task").iterdir():
+        status = (task / "status").read_text()
+        assert re.search(r"^NoNewPrivs:\t1$", status, re.M)
+        assert re.search(r"^Seccomp:\t2$", status, re.M)
 
 
 def test_flood_of_commands_costs_only_its_own_instance(rig):
