@@ -47,6 +47,12 @@ static const struct {
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 
 static void
+print_command(size_t i)
+{
+	printf("  %s %s\n      %s\n", commands[i].name, commands[i].usage, commands[i].what);
+}
+
+static void
 print_help(void)
 {
 	puts("usage: vtpmctl [--run-dir DIR] COMMAND ...\n"
@@ -54,8 +60,7 @@ print_help(void)
 	     "  --help, --version\n"
 	     "commands:");
 	for (size_t i = 0; i < COMMANDS; i++)
-		printf("  %s %s\n      %s\n", commands[i].name, commands[i].usage,
-		       commands[i].what);
+		print_command(i);
 }
 
 /* Returns -1 to go on, else the exit status. */
@@ -92,11 +97,19 @@ parse_global(struct ctl *ctl, int argc, char **argv)
 static int
 run(struct ctl *ctl)
 {
-	const char *name = ctl->argc > 0 ? ctl->argv[0] : "";
+	const char *name = ctl->argv[0];
 
+	if (!name) {
+		fputs("vtpmctl: which command? Try vtpmctl --help.\n", stderr);
+		return EXIT_USAGE;
+	}
 	for (size_t i = 0; i < COMMANDS; i++) {
 		if (strcmp(commands[i].name, name) != 0)
 			continue;
+		if (ctl->argc > 1 && strcmp(ctl->argv[1], "--help") == 0) {
+			print_command(i);
+			return EXIT_SUCCESS;
+		}
 		ctl->command = commands[i].name;
 		ctl->usage = commands[i].usage;
 		ctl->ordinal = commands[i].ordinal;

@@ -157,6 +157,44 @@ def test_state_folder_that_is_read_only_is_named(host):
     assert str(folder) in process.log()
 
 
+@pytest.fixture
+def small_disk(host):
+    """The state folder on a file system of its own; returns it."""
+    host.state_dir.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "vtpm", host.state_dir])
+    if mounted.returncode:
+        pytest.skip("a small file system needs root")
+    yield host.state_dir
+    subprocess.run(["umount", "--lazy", host.state_dir], check=True)
+
+
+def test_full_disk_costs_the_change_and_nothing_else_and_no_restart(small_disk, host):
+    process = host.manager()
+    for uuid, number in ((GUEST, 5), (OTHER, 6)):
+        host.vtpmctl("define", uuid, "--id", number)
+        host.vtpmctl("open", number)
+    backend = host.closes(FifoBackend(host.run_dir))
+    guest, other = Tpm(backend.guest(5)), Tpm(backend.guest(6))
+    value = guest.extend(3, sha1(b"a"))
+    filler = small_disk / "filler"
+    with filler.open("wb", buffering=0) as file, pytest.raises(OSError):
+        while True:
+            file.write(bytes(4096))
+    with pytest.raises(TpmError):
+        guest.take_ownership(sha1(b"owner"))
+    assert str(small_disk) in process.log() and "No space left" in process.log()
+    assert guest.pcr_read(3) == value and other.pcr_read(3) == bytes(20)
+    filler.unlink()
+    guest.take_ownership(sha1(b"owner"))
+    sealed = guest.seal(spec.TPM_KH_SRK, WELL_KNOWN, WELL_KNOWN, b"secret")
+    assert process.poll() is None
+    host.kill9_everything()
+    host.manager()
+    host.vtpmctl("open", 5)
+    tpm = Tpm(host.closes(FifoBackend(host.run_dir)).guest(5))
+    assert tpm.unseal(spec.TPM_KH_SRK, WELL_KNOWN, WELL_KNOWN, sealed) == b"secret"
+
+
 def test_damaged_instance_is_refused_by_name_and_others_run(host, managed):
     host.vtpmctl("define", OTHER, "--id", 6)
     host.vtpmctl("open", OTHER)

@@ -63,6 +63,14 @@ def test_wrong_usage_has_exit_status_2(host, arguments):
     assert done.stderr
 
 
+def test_each_command_has_help(host):
+    lines = host.vtpmctl("--help").stdout.partition("commands:\n")[2].splitlines(keepends=True)
+    helps = ["".join(lines[i:i + 2]) for i in range(0, len(lines), 2)]
+    assert len(helps) > 10
+    for text in helps:
+        assert host.vtpmctl(text.split()[0], "--help").stdout == text
+
+
 def test_missing_manager_is_named(host):
     done = host.vtpmctl("list", check=False)
     assert done.returncode == 1
