@@ -4,7 +4,7 @@
 #   make demo       see a host with vTPMs work, and survive kill -9
 #   make check      all tests: format, unit, system, fuzz; make check-RING runs one of them
 #   make install    programs, scripts, units and man pages below $(DESTDIR)$(PREFIX)
-#   make bench      measures what a busy vTPM costs the others
+#   make bench      measures what a busy vTPM costs the others (docs/testing.md)
 #   make format     formats the C sources
 #
 # demo and check install the Debian packages that are missing, when run as root.

@@ -196,8 +196,7 @@ open_channels(struct vtpmd *vtpmd, const char *run_dir)
 	return rc < 0 ? rc : open_raw_channels(vtpmd);
 }
 
-/* From here on it needs only the folders of its pipes and of its state file, and one more thread.
- */
+/* From here on it needs one more thread, and only the folders of its pipes and its state file. */
 static int
 enter_sandbox(struct vtpmd *vtpmd, const char *run_dir)
 {
