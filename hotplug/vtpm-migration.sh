@@ -36,10 +36,11 @@ vtpm_migrate() {
 	done
 }
 
-# vtpm_recover NAME: after a migration that failed in the middle
+# vtpm_recover HOST NAME: after a migration that failed in the middle. HOST may be empty, if nothing
+# was offered to it that it would keep a place for.
 vtpm_recover() {
-	vtpms=$(domain_vtpms "$1")
+	vtpms=$(domain_vtpms "$2")
 	for uuid in $vtpms; do
-		migrator --recover "$uuid" || return
+		migrator ${1:+--host "$1"} --recover "$uuid" || return
 	done
 }

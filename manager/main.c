@@ -25,6 +25,7 @@
 #include "manager/emulated.h"
 #include "manager/instance.h"
 #include "manager/manager.h"
+#include "manager/migration_places.h"
 #include "manager/migration_session.h"
 #include "manager/options.h"
 #include "manager/physical_tpm.h"
@@ -216,6 +217,7 @@ start(struct manager *manager)
 	if (rc == 0)
 		rc = worker_start(&manager->chip, "chip");
 	if (rc == 0 && (!(manager->sessions = migration_sessions_new()) ||
+			!(manager->places = migration_places_new(manager)) ||
 			!(manager->instances = instances_new(manager)) ||
 			!(manager->console = console_new(manager)) ||
 			!(manager->backends = backends_new(manager))))
@@ -237,6 +239,7 @@ stop(struct manager *manager, bool everything)
 	backends_free(manager->backends);
 	console_free(manager->console);
 	instances_free(manager->instances);
+	migration_places_free(manager->places);
 	migration_sessions_free(manager->sessions);
 	if (manager->tpm)
 		physical_tpm_close(manager->tpm);

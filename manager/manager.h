@@ -28,6 +28,7 @@ struct console;
 struct ek_ca;
 struct emulated;
 struct instance_table;
+struct migration_places;
 struct migration_sessions;
 struct physical_tpm;
 struct store;
@@ -48,6 +49,7 @@ struct manager {
 	struct ek_ca *ek_ca;       /* who certifies endorsement keys, or NULL */
 	struct emulated *emulated; /* what `--tpm emulated` runs; else NULL */
 	struct migration_sessions *sessions;
+	struct migration_places *places;
 
 	struct console *console;
 	struct instance_table *instances;

@@ -14,6 +14,8 @@ enum {
 	GO_ON = -1,
 	/* The longest command of a TPM 1.2 is the generation of a key, whose time has no bound. */
 	DEFAULT_ANSWER_SECONDS = 300,
+	/* A migrator that is alive says so every half minute. */
+	DEFAULT_OFFER_SECONDS = 600,
 };
 
 /* Handles of keys that stay in a TPM 2.0 [TPM 2.0 Part 2, 7.4]. */
@@ -65,6 +67,7 @@ enum option_key {
 	OPT_FOREGROUND,
 	OPT_LOG_LEVEL,
 	OPT_ANSWER_SECONDS,
+	OPT_OFFER_SECONDS,
 	OPT_ANCHOR_SECONDS,
 	OPT_HELP,
 	OPT_VERSION,
@@ -88,8 +91,10 @@ static const struct option long_options[] = {
 	{ "user", required_argument, NULL, OPT_USER },
 	{ "foreground", no_argument, NULL, OPT_FOREGROUND },
 	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
-	/* For tests: how long an instance may be silent before it counts as hung. */
+	/* For tests: how long an instance may be silent before it counts as hung, and whoever offered
+	   a vTPM before he counts as gone. */
 	{ "answer-seconds", required_argument, NULL, OPT_ANSWER_SECONDS },
+	{ "offer-seconds", required_argument, NULL, OPT_OFFER_SECONDS },
 	{ "anchor-seconds", required_argument, NULL, OPT_ANCHOR_SECONDS },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
@@ -239,6 +244,8 @@ parse_option(struct options *options, enum option_key key, const char *value)
 		return GO_ON;
 	case OPT_ANSWER_SECONDS:
 		return parse_seconds(&options->answer_seconds, "answer-seconds", value);
+	case OPT_OFFER_SECONDS:
+		return parse_seconds(&options->offer_seconds, "offer-seconds", value);
 	case OPT_ANCHOR_SECONDS:
 		return parse_seconds(&options->anchor_seconds, "anchor-seconds", value);
 	case OPT_HELP:
@@ -266,6 +273,7 @@ options_parse(struct options *options, int argc, char **argv)
 		.vtpmd = default_vtpmd(),
 		.log_level = "info",
 		.answer_seconds = DEFAULT_ANSWER_SECONDS,
+		.offer_seconds = DEFAULT_OFFER_SECONDS,
 		.anchor_seconds = ROOT_KEY_ANCHOR_SECONDS,
 	};
 

@@ -28,6 +28,7 @@ struct options {
 	bool foreground;
 	const char *log_level;
 	unsigned answer_seconds; /* longest legal time of one TPM command */
+	unsigned offer_seconds;  /* how long a place waits for a vTPM that was offered */
 	unsigned anchor_seconds; /* least time between two moves of the anchor */
 	bool accept_rollback;
 };

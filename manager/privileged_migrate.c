@@ -76,6 +76,13 @@ migrate_same_host(const char *peer, const char *authenticated)
 }
 
 bool
+migrate_is_foreign(const struct request *request, const struct store_instance *known)
+{
+	return request->entry.peer[0] && known->peer[0] &&
+	       !migrate_same_host(known->peer, request->entry.peer);
+}
+
+bool
 migrate_is_here(const struct store_instance *known)
 {
 	return known->type != VTPM_TYPE_MIGRATED &&

@@ -1,7 +1,7 @@
 /*
  * privileged_migrate.h - what the files privileged_migrate*.c share: the steps of a migration
- * (vtpm/migration.h), privileged_migrate_out.c on the source, privileged_migrate_in.c on the
- * destination.
+ * (vtpm/migration.h), privileged_migrate_out.c on the source, privileged_migrate_in.c and
+ * privileged_migrate_settle.c on the destination.
  *
  * Every decision is a change of the store's entry, made in the console's thread: two requests that
  * contradict each other are decided one after the other, durably. What runs follows from the entry.
@@ -31,6 +31,9 @@ void migrate_take_vtpm(struct request *request);
 
 /* Same host? The name without port that an operator typed, and the one that was authenticated. */
 bool migrate_same_host(const char *peer, const char *authenticated);
+
+/* migrate_is_foreign: whether another host than the one that it comes from speaks of it. */
+bool migrate_is_foreign(const struct request *request, const struct store_instance *known);
 
 /* migrate_is_here: whether it lives on this host and is not on its way. */
 bool migrate_is_here(const struct store_instance *known);

@@ -1,5 +1,5 @@
 /*
- * A migration at its destination: a place, a copy that may not run, and the secret that lets it.
+ * A migration at its destination, first half: a place, and a copy that may not run.
  */
 #include "manager/privileged_migrate.h"
 
@@ -16,19 +16,9 @@
 #include "manager/envelope.h"
 #include "manager/instance.h"
 #include "manager/manager.h"
+#include "manager/migration_places.h"
 
-enum { AWAIT_MAX_MS = 10000 };
-
-static const uint32_t ON_ITS_WAY = STORE_FLAG_INCOMING | STORE_FLAG_PREPARED | STORE_FLAG_OPENED;
 static const uint64_t FENCE_MAX = UINT64_MAX / 2; /* so that no peer can make it wrap */
-
-/* Whether another host than the one that it comes from speaks of it. */
-static bool
-is_foreign(const struct request *request, const struct store_instance *known)
-{
-	return request->entry.peer[0] && known->peer[0] &&
-	       !migrate_same_host(known->peer, request->entry.peer);
-}
 
 /* Whether the known vTPM may come (again); false after having refused the request. */
 static bool
@@ -38,7 +28,7 @@ may_come(struct request *request, const struct store_instance *known)
 	char text[MIGRATE_TEXT_SIZE];
 
 	migrate_text(known, text);
-	if (known->flags & STORE_FLAG_PREPARED && is_foreign(request, known))
+	if (known->flags & STORE_FLAG_PREPARED && migrate_is_foreign(request, known))
 		request_fail(request, VTPM_FORBIDDEN,
 			     "%s: a copy from %s is here already, which 'vtpm_migrator --recover' "
 			     "settles",
@@ -86,13 +76,13 @@ offered_there(struct request *request)
 	instance_stop(instance, request, answer_offer);
 }
 
-/* A place for one that is new here. */
+/* A place for one that is new here: not one of this host's before it has come. */
 static bool
 reserve_new(struct request *request, struct store_instance *known)
 {
 	char uuid[VTPM_UUID_TEXT_SIZE];
 
-	known->type = VTPM_TYPE_MIGRATABLE;
+	known->type = VTPM_TYPE_MIGRATED;
 	known->created = (uint64_t)time(NULL);
 	int rc = store_define(request->manager->store, known, &known->id);
 	if (rc == 0)
@@ -112,6 +102,8 @@ reserve(struct request *request)
 	char text[MIGRATE_TEXT_SIZE];
 	bool is_known = store_find_uuid(store, request->entry.uuid, &known) == 0;
 
+	bool again = is_known && known.flags & STORE_FLAG_INCOMING;
+
 	if (is_known && !may_come(request, &known))
 		return;
 	if (!is_known || !(known.flags & STORE_FLAG_PREPARED)) {
@@ -123,9 +115,11 @@ reserve(struct request *request)
 		if (is_known ? !migrate_update(request, &known) : !reserve_new(request, &known))
 			return;
 	}
-	log_info("%s: offered by %s, as vTPM of domain %s (fence %llu)", migrate_text(&known, text),
-		 known.peer[0] ? known.peer : "this host", request->domain,
-		 (unsigned long long)request->entry.fence);
+	migration_places_hold(request->manager->places, known.uuid);
+	log_write(again ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
+		  "%s: offered by %s, as vTPM of domain %s (fence %llu)",
+		  migrate_text(&known, text), known.peer[0] ? known.peer : "this host",
+		  request->domain, (unsigned long long)request->entry.fence);
 	request->entry = known;
 	privileged_there(request, offered_there);
 }
@@ -208,7 +202,7 @@ fits(struct request *request, const struct store_instance *known, const struct e
 			     known->type == VTPM_TYPE_MIGRATED
 				 ? "no place is reserved for it; it has to be offered first"
 				 : "lives here already");
-	else if (is_foreign(request, known))
+	else if (migrate_is_foreign(request, known))
 		request_fail(request, VTPM_FORBIDDEN, "%s: is expected from %s, not from %s", text,
 			     known->peer, request->entry.peer);
 	else if (fence < known->fence || fence > FENCE_MAX ||
@@ -302,191 +296,4 @@ privileged_migrate_in(struct request *request)
 	    !migrate_find(request, &known) || !fits(request, &known, &envelope))
 		return;
 	migrate_unwrap(request, envelope.session_key, open_envelope);
-}
-
-static void
-await_there(struct request *request)
-{
-	struct instance *instance = privileged_instance(request);
-
-	if (instance)
-		instance_await(instance, request, request->milliseconds);
-}
-
-void
-privileged_await(struct request *request)
-{
-	struct store_instance known;
-
-	migrate_take_vtpm(request);
-	uint32_t milliseconds = reader_u32(&request->params);
-	request->milliseconds = milliseconds < AWAIT_MAX_MS ? milliseconds : AWAIT_MAX_MS;
-	if (migrate_take_peer(request) && migrate_find_uuid(request, &known))
-		privileged_there(request, await_there);
-}
-
-static bool
-is_secret_of(const struct store_instance *known, const uint8_t *secret)
-{
-	uint8_t digest[CRYPT_SHA256_SIZE];
-
-	crypt_sha256(digest, CRYPT_PARTS({ secret, VTPM_SECRET_SIZE }));
-	return CRYPTO_memcmp(digest, known->activation, sizeof(digest)) == 0;
-}
-
-/* Whether the copy may run now; false after having refused the request. */
-static bool
-may_run(struct request *request, const struct store_instance *known, const uint8_t *secret)
-{
-	bool here = migrate_is_here(known);
-	char text[MIGRATE_TEXT_SIZE];
-
-	migrate_text(known, text);
-	if (is_foreign(request, known))
-		request_fail(request, VTPM_FORBIDDEN, "%s: has come from %s, not from %s", text,
-			     known->peer, request->entry.peer);
-	else if (!here && !(known->flags & STORE_FLAG_PREPARED))
-		request_fail(request, VTPM_INVALID_REQUEST,
-			     "%s: there is no copy here that could run", text);
-	else if (known->fence != request->entry.fence)
-		request_fail(request, VTPM_INVALID_REQUEST,
-			     "%s: the copy here has fence %llu, not %llu", text,
-			     (unsigned long long)known->fence,
-			     (unsigned long long)request->entry.fence);
-	else if (!is_secret_of(known, secret))
-		request_fail(request, VTPM_FORBIDDEN, "%s: that is not the secret of the copy here",
-			     text);
-	else
-		return true;
-	return false;
-}
-
-void
-privileged_activate(struct request *request)
-{
-	struct store_instance known;
-	char text[MIGRATE_TEXT_SIZE];
-
-	migrate_take_vtpm(request);
-	reader_bytes(&request->params, request->key, VTPM_SECRET_SIZE);
-	if (!migrate_take_peer(request) || !migrate_find_uuid(request, &known) ||
-	    !may_run(request, &known, request->key))
-		return;
-	if (known.flags & STORE_FLAG_INCOMING) {
-		known.type = VTPM_TYPE_MIGRATABLE;
-		if (known.flags & STORE_FLAG_OPENED)
-			known.flags |= STORE_FLAG_RESUMES;
-		known.flags &= ~ON_ITS_WAY;
-		if (!migrate_update(request, &known))
-			return;
-		log_info("%s: lives here now, it came from %s (fence %llu)",
-			 migrate_text(&known, text), known.peer[0] ? known.peer : "this host",
-			 (unsigned long long)known.fence);
-	}
-	privileged_there(request, migrate_settle_there);
-}
-
-static void
-forgotten_there(struct request *request)
-{
-	struct instance *instance = instance_find(request->manager->instances, request->entry.id);
-	struct store_instance known;
-
-	if (instance) {
-		bool kept = store_find(request->manager->store, request->entry.id, &known) == 0;
-
-		if (kept)
-			instance_update(instance, &known);
-		instance_give_up(instance);
-		if (!kept)
-			instance_remove(instance);
-	}
-	request_succeed(request, NULL, 0);
-}
-
-/* Of a copy the number stays, so that neither the secret nor the envelope, late, can revive it. */
-static bool
-bury(struct request *request, struct store_instance *known)
-{
-	known->type = VTPM_TYPE_MIGRATED;
-	known->flags &= STORE_FLAG_RECOVERED;
-	known->flags |= STORE_FLAG_FORGOTTEN;
-	if (!migrate_update(request, known))
-		return false;
-	/* Nobody needs it any more, and somebody else's secrets are in it. */
-	store_save_nvm_wait(request->manager->store, known->id, NULL, 0);
-	return true;
-}
-
-/*
- * Gives up what is known of an offer; false after having refused the request. Of a copy that never
- * came there is nothing, and no place into which it could come late.
- */
-static bool
-forget(struct request *request, struct store_instance *known)
-{
-	if (!(known->flags & STORE_FLAG_INCOMING))
-		return true;
-	if (known->generation == 0) {
-		int rc = store_delete(request->manager->store, known->id);
-
-		if (rc < 0)
-			request_fail(request, VTPM_FAIL, "instance %u: cannot be forgotten: %s",
-				     known->id, strerror(-rc));
-		return rc == 0;
-	}
-	if (!(known->flags & STORE_FLAG_PREPARED)) {
-		known->flags &= ~ON_ITS_WAY;
-		return migrate_update(request, known);
-	}
-	return bury(request, known);
-}
-
-/* Whether that copy does not, and did not, run here; false after having refused the request. */
-static bool
-may_forget(struct request *request, const struct store_instance *known)
-{
-	uint64_t fence = request->entry.fence;
-	bool incoming = known->flags & STORE_FLAG_INCOMING;
-	bool ran = !(known->flags & (STORE_FLAG_INCOMING | STORE_FLAG_FORGOTTEN));
-	char text[MIGRATE_TEXT_SIZE];
-
-	migrate_text(known, text);
-	if (!incoming && known->type != VTPM_TYPE_MIGRATED)
-		request_fail(request, VTPM_FORBIDDEN, "%s: lives here, with fence %llu", text,
-			     (unsigned long long)known->fence);
-	else if (incoming && is_foreign(request, known))
-		request_fail(request, VTPM_FORBIDDEN, "%s: comes from %s, not from %s", text,
-			     known->peer, request->entry.peer);
-	else if (incoming && known->fence > fence)
-		request_fail(request, VTPM_FORBIDDEN, "%s: a newer copy, with fence %llu, is here",
-			     text, (unsigned long long)known->fence);
-	else if (known->fence > fence || (ran && known->fence == fence))
-		request_fail(request, VTPM_FORBIDDEN,
-			     "%s: has been here since, with fence %llu, and has left for %s", text,
-			     (unsigned long long)known->fence, known->peer);
-	else
-		return true;
-	return false;
-}
-
-void
-privileged_forget(struct request *request)
-{
-	struct store_instance known;
-	char text[MIGRATE_TEXT_SIZE];
-
-	migrate_take_vtpm(request);
-	if (!migrate_take_peer(request))
-		return;
-	if (store_find_uuid(request->manager->store, request->entry.uuid, &known) < 0) {
-		request_succeed(request, NULL, 0);
-		return;
-	}
-	request->entry.id = known.id;
-	if (!may_forget(request, &known) || !forget(request, &known))
-		return;
-	log_info("%s: the copy with fence %llu will never run here", migrate_text(&known, text),
-		 (unsigned long long)request->entry.fence);
-	privileged_there(request, forgotten_there);
 }

@@ -234,7 +234,7 @@ committed_there(struct request *request)
 static bool
 is_committed(const struct store_instance *known, uint64_t fence)
 {
-	return known->type == VTPM_TYPE_MIGRATED && known->fence == fence &&
+	return known->type == VTPM_TYPE_MIGRATED && known->fence == fence && fence > 0 &&
 	       !(known->flags & (STORE_FLAG_PREPARED | STORE_FLAG_FORGOTTEN));
 }
 

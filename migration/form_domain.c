@@ -10,7 +10,7 @@
 
 enum {
 	AWAIT_MS = 1000,
-	KEEP_ALIVE_SECONDS = 30, /* vtpm_migratord closes silent connections */
+	KEEP_ALIVE_SECONDS = 30, /* the other host closes silent connections, gives up places */
 	RETRY_SECONDS = 1,
 	COMMIT_TRIES = 5,
 };
@@ -57,14 +57,12 @@ static void
 stay_connected(struct journey *journey)
 {
 	struct timeval interval = { .tv_sec = KEEP_ALIVE_SECONDS };
-	struct standing ignored;
-	struct why why;
+	struct why ignored;
 
 	if (evtimer_pending(journey->keep_alive, NULL))
 		return;
-	if (journey->count > 0)
-		migrator_standing_there(journey->migrator, journey->moves[0].vtpm.uuid, &ignored,
-					&why);
+	for (unsigned i = 0; i < journey->count; i++)
+		move_keep_place(&journey->moves[i], &ignored);
 	event_add(journey->keep_alive, &interval);
 }
 

@@ -24,32 +24,49 @@ told(struct recovery *recovery, const char *text)
 	return 0;
 }
 
-/* A request to the own manager with the instance and the fence, or, with uuid, with that. */
+/* ABORT or UNDO. */
 static int
-ask_here(struct recovery *recovery, uint32_t ordinal, bool uuid, struct why *why)
+ask_here(struct recovery *recovery, uint32_t ordinal, struct why *why)
 {
-	uint8_t buf[VTPM_UUID_SIZE + 8];
+	uint8_t buf[4 + 8];
 	struct writer params = writer_of(buf, sizeof(buf));
 	struct reader answer;
 
-	if (uuid)
-		writer_bytes(&params, recovery->vtpm.uuid, VTPM_UUID_SIZE);
-	else
-		writer_u32(&params, recovery->vtpm.instance);
+	writer_u32(&params, recovery->vtpm.instance);
 	writer_u64(&params, recovery->here.fence);
 	return migrator_here(recovery->migrator, ordinal, &params, &answer, NULL, why);
 }
 
 static int
-ask_there(struct recovery *recovery, uint32_t ordinal, struct reader *answer, uint32_t *status,
-	  struct why *why)
+forget_here(struct recovery *recovery, struct why *why)
+{
+	uint8_t buf[VTPM_UUID_SIZE + 8 + 1];
+	struct writer params = writer_of(buf, sizeof(buf));
+	struct reader answer;
+
+	writer_bytes(&params, recovery->vtpm.uuid, VTPM_UUID_SIZE);
+	writer_u64(&params, recovery->here.fence);
+	writer_u8(&params, false);
+	return migrator_here(recovery->migrator, VTPM_ORD_FORGET, &params, &answer, NULL, why);
+}
+
+/* The secret of the other host, or its refusal. */
+static int
+resolve_there(struct recovery *recovery, struct reader *answer, uint32_t *status, struct why *why)
 {
 	uint8_t buf[VTPM_UUID_SIZE + 8];
 	struct writer params = writer_of(buf, sizeof(buf));
 
 	writer_bytes(&params, recovery->vtpm.uuid, VTPM_UUID_SIZE);
 	writer_u64(&params, recovery->here.fence);
-	return migrator_there(recovery->migrator, ordinal, &params, answer, status, why);
+	return migrator_there(recovery->migrator, VTPM_ORD_RESOLVE, &params, answer, status, why);
+}
+
+static int
+forget_there(struct recovery *recovery, bool committed, struct why *why)
+{
+	return migrator_forget_there(recovery->migrator, recovery->vtpm.uuid,
+				     recovery->here.fence, committed, why);
 }
 
 /* The other host: whom the operator names, else the one that was told when it was migrated. */
@@ -61,10 +78,26 @@ reach(struct recovery *recovery, struct why *why)
 	return migrator_reach(recovery->migrator, host ? host : recovery->here.peer, why);
 }
 
+/* What the other host has is worth nothing without the secret; it may be gone itself. */
+static void
+release_there(struct recovery *recovery, const char *host)
+{
+	struct why why;
+
+	if (reach(recovery, &why) < 0 || forget_there(recovery, false, &why) < 0)
+		progress_note(&recovery->migrator->progress,
+			      "%s could not be told to forget its copy: %s", host, why.text);
+}
+
+/* It never left; what was only offered to the other host, that one need not wait for. */
 static int
 lives_here(struct recovery *recovery, struct why *why)
 {
+	const char *host = recovery->migrator->options->host;
+
 	(void)why;
+	if (host)
+		release_there(recovery, host);
 	return told(recovery, "lives on this host; there is nothing to recover");
 }
 
@@ -78,18 +111,11 @@ not_known(struct recovery *recovery, struct why *why)
 static int
 take_back(struct recovery *recovery, struct why *why)
 {
-	struct reader answer;
-	struct why ignored;
+	int rc = ask_here(recovery, VTPM_ORD_ABORT, why);
 
-	int rc = ask_here(recovery, VTPM_ORD_ABORT, false, why);
 	if (rc < 0)
 		return rc;
-	/* What the other host has is worth nothing without the secret; it may be gone itself. */
-	if (reach(recovery, &ignored) < 0 ||
-	    ask_there(recovery, VTPM_ORD_FORGET, &answer, NULL, &ignored) < 0)
-		progress_note(&recovery->migrator->progress,
-			      "%s could not be told to forget its copy: %s", recovery->here.peer,
-			      ignored.text);
+	release_there(recovery, recovery->here.peer);
 	return told(recovery, "is back on this host, as it was: nothing had been committed");
 }
 
@@ -114,17 +140,40 @@ hand_over(struct recovery *recovery, struct why *why)
 static int
 undo(struct recovery *recovery, struct why *why)
 {
-	struct reader answer;
+	int rc = forget_there(recovery, true, why);
 
-	int rc = ask_there(recovery, VTPM_ORD_FORGET, &answer, NULL, why);
-	if (rc == 0 && !reader_done(&answer))
-		rc = why_set(why, -EBADMSG, "FORGET was answered with something else");
 	if (rc == 0)
-		rc = ask_here(recovery, VTPM_ORD_UNDO, false, why);
+		rc = ask_here(recovery, VTPM_ORD_UNDO, why);
 	return rc < 0
 		   ? rc
 		   : told(recovery, "is back on this host, as it was when it left: the other one "
-				    "had lost it");
+				    "does not have it");
+}
+
+/*
+ * The other host has promised before that it never ran it, or the operator says that the state
+ * with which it left is to come back, whatever has become of it there.
+ */
+static int
+lost_there(struct recovery *recovery, const struct standing *there, struct why *why)
+{
+	const char *host = remote_host(recovery->migrator->remote);
+	bool promised = there->state == VTPM_MIGRATION_NONE &&
+			there->fence == recovery->here.fence;
+
+	if (promised || recovery->migrator->options->force)
+		return undo(recovery, why);
+	if (there->state == VTPM_MIGRATION_HERE)
+		return why_set(why, -EEXIST,
+			       "%s has another vTPM of the uuid %s, which did not come from here; "
+			       "if that is not wanted, 'vtpmctl delete' it there first",
+			       host, recovery->uuid);
+	return why_set(why, -ENOENT,
+		       "%s does not have vTPM %s (any more): it was deleted there, or that host "
+		       "has lost its store. It may have run there, so what is here may be old. "
+		       "Nothing was changed; '--recover %s --force' takes it back as it left, "
+		       "'vtpmctl delete %u' gives it up",
+		       host, recovery->uuid, recovery->uuid, recovery->vtpm.instance);
 }
 
 static int
@@ -160,14 +209,14 @@ left_this_host(struct recovery *recovery, struct why *why)
 			      recovery->uuid, host, there.peer);
 		return 0;
 	}
-	return undo(recovery, why);
+	return lost_there(recovery, &there, why);
 }
 
 /* Somebody offered it, and nothing came. */
 static int
 drop_offer(struct recovery *recovery, struct why *why)
 {
-	int rc = ask_here(recovery, VTPM_ORD_FORGET, true, why);
+	int rc = forget_here(recovery, why);
 
 	return rc < 0 ? rc : told(recovery, "never came; its place here is free again");
 }
@@ -209,7 +258,7 @@ ask_source(struct recovery *recovery, struct why *why)
 	 */
 	if (host_split(there.peer, name, address))
 		remote_rename(migrator->remote, name);
-	rc = ask_there(recovery, VTPM_ORD_RESOLVE, &answer, &status, why);
+	rc = resolve_there(recovery, &answer, &status, why);
 	if (rc == 0)
 		return activate_here(recovery, answer, why);
 	if (rc != -EREMOTEIO || status != VTPM_FORBIDDEN)
@@ -222,7 +271,7 @@ ask_source(struct recovery *recovery, struct why *why)
 	if (there.fence == recovery->here.fence &&
 	    (there.state == VTPM_MIGRATION_OUTGOING || there.state == VTPM_MIGRATION_MIGRATED))
 		return why_set(why, -EACCES, "%s. Nothing was changed", refused.text);
-	rc = ask_here(recovery, VTPM_ORD_FORGET, true, why);
+	rc = forget_here(recovery, why);
 	return rc < 0 ? rc
 		      : told(recovery, "stays on the host it came from: nothing had been "
 				       "committed; the copy here is gone");

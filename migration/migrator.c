@@ -143,6 +143,24 @@ migrator_standing_there(struct migrator *migrator, const uint8_t uuid[VTPM_UUID_
 	return rc < 0 ? rc : read_standing(answer, standing, why);
 }
 
+int
+migrator_forget_there(struct migrator *migrator, const uint8_t uuid[VTPM_UUID_SIZE], uint64_t fence,
+		      bool committed, struct why *why)
+{
+	uint8_t buf[VTPM_UUID_SIZE + 8 + 1];
+	struct writer params = writer_of(buf, sizeof(buf));
+	struct reader answer;
+
+	writer_bytes(&params, uuid, VTPM_UUID_SIZE);
+	writer_u64(&params, fence);
+	writer_u8(&params, committed);
+	int rc = migrator_there(migrator, VTPM_ORD_FORGET, &params, &answer, NULL, why);
+	if (rc == 0 && !reader_done(&answer))
+		rc = why_set(why, -EBADMSG, "%s answered FORGET with something else",
+			     remote_host(migrator->remote));
+	return rc;
+}
+
 static int
 ask_for_number(struct migrator *migrator, uint32_t ordinal, uint32_t number, struct info *info,
 	       struct why *why)

@@ -66,6 +66,10 @@ int migrator_standing_here(struct migrator *migrator, const uint8_t uuid[VTPM_UU
 int migrator_standing_there(struct migrator *migrator, const uint8_t uuid[VTPM_UUID_SIZE],
 			    struct standing *standing, struct why *why);
 
+/* migrator_forget_there: FORGET: the other host gives up place and copy of a migration. */
+int migrator_forget_there(struct migrator *migrator, const uint8_t uuid[VTPM_UUID_SIZE],
+			  uint64_t fence, bool committed, struct why *why);
+
 /*
  * migrator_find: the vTPM on this host that text names: uuid, instance number, or the name of a
  * domain that has had it (vtpm.db). A name with several vTPMs is refused.

@@ -27,6 +27,8 @@ static const char usage[] =
     "                              tcp:HOST:48879); ADDR is unix:PATH or tcp:HOST:PORT\n"
     "  --name NAME                 this host's name for the other one\n"
     "  --host HOST                 with --recover: the host to ask\n"
+    "  --force                     with --recover: even if the other host, which may have run it,\n"
+    "                              does not have it any more\n"
     "  --require-pcrs FILE         only to a host whose chip shows these PCRs\n"
     "  --timeout SECONDS           how long to try when the other host is silent (default 60)\n"
     "  --xl-option OPTION          passed on to xl migrate; may be repeated\n"
@@ -47,6 +49,7 @@ enum option_key {
 	OPT_ADDRESS,
 	OPT_NAME,
 	OPT_HOST,
+	OPT_FORCE,
 	OPT_TIMEOUT,
 	OPT_NO_DOMAIN,
 	OPT_ALL,
@@ -72,6 +75,7 @@ static const struct option long_options[] = {
 	{ "address", required_argument, NULL, OPT_ADDRESS },
 	{ "name", required_argument, NULL, OPT_NAME },
 	{ "host", required_argument, NULL, OPT_HOST },
+	{ "force", no_argument, NULL, OPT_FORCE },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "no-domain", no_argument, NULL, OPT_NO_DOMAIN },
 	{ "all", no_argument, NULL, OPT_ALL },
@@ -175,6 +179,9 @@ parse_option(struct migrator_options *options, int key, const char *value)
 	case OPT_ALL:
 		options->all = true;
 		return GO_ON;
+	case OPT_FORCE:
+		options->force = true;
+		return GO_ON;
 	case OPT_XL_OPTION:
 		return add_xl_option(options, value);
 	case OPT_JSON:
@@ -202,8 +209,8 @@ check_arguments(const struct migrator_options *options)
 		return count == 0 && !options->all && !options->no_domain
 			   ? GO_ON
 			   : migrator_options_usage("--recover VTPM is all it takes");
-	if (options->host)
-		return migrator_options_usage("--host is for --recover");
+	if (options->host || options->force)
+		return migrator_options_usage("--host and --force are for --recover");
 	if (options->all)
 		return count == 1 ? GO_ON : migrator_options_usage("--all takes a HOST");
 	if (count == 2 || (count == 4 && !options->no_domain))

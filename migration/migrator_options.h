@@ -20,6 +20,7 @@ struct migrator_options {
 	bool json;
 	const char *recover; /* what to recover, or NULL */
 	const char *host;    /* that it asks, or NULL: the one that was told at the migration */
+	bool force;          /* to take back what the other host does not know */
 	const char *require_pcrs; /* file, see required_pcrs.h; or NULL */
 	const char *xl;
 	const char *xl_host; /* for xl; NULL: HOST without port */

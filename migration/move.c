@@ -105,8 +105,6 @@ run_offer(struct move *move, struct why *why)
 	writer_sized(&params, move->migrator->session, move->migrator->session_len);
 	move->offered = true;
 	int rc = migrator_there(move->migrator, VTPM_ORD_OFFER, &params, &answer, NULL, why);
-	if (rc == -EREMOTEIO)
-		move->offered = false;
 	if (rc < 0)
 		return rc;
 	move->there = reader_u32(&answer);
@@ -184,7 +182,7 @@ nothing_else(const struct move *move, const struct reader *answer, const char *r
 }
 
 static int
-run_transfer(struct move *move, struct why *why)
+send_envelope(struct move *move, struct why *why)
 {
 	size_t size = move->envelope_len + 8;
 	uint8_t *buf = malloc(size);
@@ -200,6 +198,18 @@ run_transfer(struct move *move, struct why *why)
 	return rc < 0 ? rc : nothing_else(move, &answer, "MIGRATE_IN", why);
 }
 
+/* A place that waited too long for it is gone; another one is as good. */
+static int
+run_transfer(struct move *move, struct why *why)
+{
+	struct why ignored;
+	int rc = send_envelope(move, why);
+
+	if (rc == -EREMOTEIO && run_offer(move, &ignored) == 0)
+		rc = send_envelope(move, why);
+	return rc;
+}
+
 /* instance and fence: what COMMIT, ABORT and UNDO take. */
 static struct writer
 instance_and_fence(const struct move *move, uint8_t buf[12])
@@ -211,7 +221,7 @@ instance_and_fence(const struct move *move, uint8_t buf[12])
 	return params;
 }
 
-/* uuid and fence: what AWAIT, ACTIVATE and FORGET begin with. */
+/* uuid and fence: what AWAIT and ACTIVATE begin with. */
 static struct writer
 uuid_and_fence(const struct move *move, uint8_t *buf, size_t size)
 {
@@ -398,14 +408,20 @@ move_run(struct move *move, enum move_step first, enum move_step last, struct wh
 }
 
 int
+move_keep_place(struct move *move, struct why *why)
+{
+	return run_offer(move, why);
+}
+
+int
 move_back(struct move *move, struct why *why)
 {
-	uint8_t buf[VTPM_UUID_SIZE + 8];
-	struct reader answer;
 	struct why ignored;
 	int rc = 0;
 
 	if (move->frozen) {
+		uint8_t buf[12];
+		struct reader answer;
 		struct writer params = instance_and_fence(move, buf);
 		struct standing standing;
 
@@ -417,12 +433,10 @@ move_back(struct move *move, struct why *why)
 		    standing.state == VTPM_MIGRATION_HERE)
 			rc = 0;
 	}
-	if (rc == 0 && move->offered) {
-		struct writer params = uuid_and_fence(move, buf, sizeof(buf));
-
-		/* If that host is gone, what it has is worth nothing without the secret. */
-		migrator_there(move->migrator, VTPM_ORD_FORGET, &params, &answer, NULL, &ignored);
-	}
+	/* If that host is gone, what it has is worth nothing without the secret. */
+	if (rc == 0 && move->offered)
+		migrator_forget_there(move->migrator, move->vtpm.uuid, move->fence, false,
+				      &ignored);
 	if (rc == 0)
 		move->frozen = move->offered = false;
 	return rc;

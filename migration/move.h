@@ -62,6 +62,12 @@ int move_again(struct move *move, struct why *why);
 int move_run(struct move *move, enum move_step first, enum move_step last, struct why *why);
 
 /*
+ * move_keep_place: offers it once more, without a word: the other host gives up a place of which it
+ * has heard nothing for long.
+ */
+int move_keep_place(struct move *move, struct why *why);
+
+/*
  * move_back: after a failure, as long as it is not committed: it runs here again, and the other
  * host forgets it. Returns 0; or a negative errno when it stays frozen here, with *why.
  */

@@ -41,7 +41,7 @@ _vtpm_migrator() {
 
 	if [[ $cur == -* ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "--run-dir --state-dir --ca --cert --key --ssh \
-			--ssh-command --address --name --host --timeout --require-pcrs --no-domain --all --recover \
+			--ssh-command --address --name --host --timeout --require-pcrs --no-domain --all --recover --force \
 			--xl-option --xl-host --xl --json --help --version" -- "$cur")
 	elif [[ $prev == -* || $cword -eq 1 ]] && [[ -z $alone ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "$(_vtpm_migrator_domains)" -- "$cur")

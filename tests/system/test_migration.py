@@ -107,6 +107,49 @@ def test_migrated_vtpm_says_where_it_is(pair):
     assert "lives on hostb" in source.migrator("--recover", GUEST, to=destination).stdout
 
 
+def test_vtpm_that_the_other_host_has_deleted_comes_back_at_the_operators_word_only(pair):
+    source, destination = pair
+    alone(source, destination)
+    destination.tpm(destination.number()).extend(10, sha1(b"there"))
+    destination.vtpmctl("delete", GUEST)
+
+    asked = source.migrator("--recover", GUEST, to=destination, check=False)
+    assert asked.returncode == 1 and "may have run there" in asked.stderr
+    assert "--force" in asked.stderr and f"vtpmctl delete {NUMBER}" in asked.stderr
+    assert (source.standing()[0], destination.standing()[0]) == (State.MIGRATED, State.NONE)
+
+    done = source.migrator("--recover", GUEST, "--force", to=destination)
+    assert "as it was when it left" in done.stdout
+    source.guest_state.check(source.tpm())
+    assert destination.standing() == (State.NONE, 1)
+    # It may go there again.
+    alone(source, destination)
+    check_moved(source, destination)
+
+
+def test_force_takes_nothing_from_a_host_that_has_it(pair):
+    source, destination = pair
+    alone(source, destination)
+    assert "lives on hostb" in source.migrator("--recover", GUEST, "--force", to=destination).stdout
+    destination.vtpmctl("delete", GUEST)
+    destination.vtpmctl("define", GUEST)  # another one
+    for options in ([], ["--force"]):
+        refused = source.migrator("--recover", GUEST, *options, to=destination, check=False)
+        assert refused.returncode == 1 and re.search("another vTPM|lives here", refused.stderr)
+    assert (source.standing()[0], destination.standing()[0]) == (State.MIGRATED, State.HERE)
+
+
+def test_undo_that_was_interrupted_is_finished_without_another_word(pair):
+    source, destination = pair
+    alone(source, destination)
+    destination.vtpmctl("delete", GUEST)
+    status, _ = destination.ask(manager.VTPM_ORD_FORGET, UUID(GUEST).bytes
+                                + struct.pack(">QB", 1, True) + struct.pack(">I5s", 5, b"hosta"))
+    assert status == 0
+    source.migrator("--recover", GUEST, to=destination)
+    source.guest_state.check(source.tpm())
+
+
 # Whom to trust
 
 def refusal(source, destination, here=None, there=None):
@@ -312,7 +355,7 @@ def test_interrupt_takes_everything_back(tapped):
     process = source.start(*source.migrator_words(*destination.reach, "--no-domain", GUEST, "hostb"))
     assert process.wait(TIMEOUT) == 1
     assert "interrupted" in process.log() and "still on this host" in process.log()
-    assert source.standing()[0] == State.HERE and destination.standing()[0] != State.HERE
+    assert source.standing()[0] == State.HERE and destination.standing()[0] == State.NONE
     source.guest_state.check(source.tpm())
 
 

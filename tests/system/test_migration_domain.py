@@ -84,6 +84,19 @@ def test_guests_first_command_there_is_answered_before_xl_has_ended(journey):
     moving.check_moved()
 
 
+def test_place_that_was_given_up_in_between_is_made_anew(journey):
+    moving = journey()
+    destination = moving.destination
+    until(lambda: (moving.folder / "arguments").exists(), "xl runs")
+    until(lambda: destination.standing()[0] == State.OFFERED, "a place is there")
+    destination.vtpmctl("delete", destination.number())
+    moving.xl("suspend")
+    moving.until_prepared()
+    moving.xl("succeed")
+    moving.end()
+    moving.check_moved()
+
+
 def test_domain_that_fails_to_resume_there_has_its_vtpm_here_again(journey):
     moving = journey()
     moving.xl("suspend")

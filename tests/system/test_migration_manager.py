@@ -3,7 +3,6 @@
 The steps are carried out here one by one; vtpm_migrator does the same.
 """
 import itertools
-import json
 import os
 import shutil
 import signal
@@ -163,8 +162,9 @@ class Move:
     def undo(self):
         self.source.ask(manager.VTPM_ORD_UNDO, u32(self.number), u64(self.fence))
 
-    def forget(self):
-        self.destination.ask(manager.VTPM_ORD_FORGET, self.uuid, u64(self.fence), self.peer)
+    def forget(self, committed=False):
+        self.destination.ask(manager.VTPM_ORD_FORGET, self.uuid, u64(self.fence),
+                             bytes([committed]), self.peer)
 
     def resolve(self, peer=None):
         return self.source.ask(manager.VTPM_ORD_RESOLVE, self.uuid, u64(self.fence),
@@ -394,9 +394,9 @@ def test_commit_is_undone_only_by_the_destinations_leave(move):
     move.upto(Move.commit)
     with pytest.raises(Refused, match="committed"):
         move.abort()
-    move.forget()
+    move.forget(committed=True)
     move.undo()
-    move.forget()
+    move.forget(committed=True)
     move.undo()
     assert move.states() == (State.HERE, State.NONE)
     assert move.guest().pcr_read(3) == value
@@ -430,6 +430,83 @@ def test_copy_that_runs_is_not_forgotten(move):
     with pytest.raises(Refused, match="has been here since"):
         move.forget()
     assert there.states() == (State.MIGRATED, State.HERE)
+
+
+@pytest.mark.parametrize("knows", ["nothing", "a place", "that it had it before"])
+def test_destination_that_lost_it_keeps_its_promise_when_everything_is_replayed(move, knows):
+    if knows == "that it had it before":
+        move = move.upto(Move.activate).back().upto(Move.activate).back()
+    move.upto(Move.commit)
+    if knows == "that it had it before":
+        # Its own migrations begin with a copy that it forgets, as an old copy of its store would.
+        move.forget(committed=True)
+        move.undo()
+        move = Move(move.uuid, move.source, move.destination, move.number)
+        move.load_key()
+        move.migrate_out()
+        move.commit()
+    else:
+        move.destination.vtpmctl("delete", move.place)
+    if knows == "a place":
+        move.offer()
+    for _ in range(2):
+        move.forget(committed=True)
+    assert move.destination.query(move.uuid)[:2] == (State.NONE, move.fence)
+    move.undo()
+    for site in move.source, move.destination:
+        site.kill_manager()
+    with pytest.raises(Refused, match="older copy"):
+        move.offer()
+    # A place for the next one changes nothing about that, neither while it is there nor when it goes.
+    later = Move(move.uuid, move.source, move.destination, move.number)
+    later.load_key()
+    later.offer()
+    later.forget()
+    with pytest.raises(Refused, match="older copy"):
+        move.offer()
+    with pytest.raises(Refused, match="no copy here"):
+        move.activate()
+    assert move.states() == (State.HERE, State.NONE)
+    later.upto(Move.activate)
+    assert later.states() == (State.MIGRATED, State.HERE)
+
+
+def test_place_that_nobody_comes_to_is_given_up(sites, request):
+    with Site("alpha") as source, Site("beta", "--offer-seconds", 1) as destination:
+        request.node.host = destination
+        source.boot()
+        destination.boot()
+
+        def offered(uuid):
+            move = Move(uuid, source, destination, source.define(uuid))
+            return move.upto(Move.offer)
+
+        def is_given_up(move):
+            until(lambda: destination.query(move.uuid)[0] != State.OFFERED, "its place is given up")
+            return destination.query(move.uuid)[0]
+
+        assert is_given_up(offered(uuids.uuid4().bytes)) == State.NONE
+        # What was defined here before is as it was.
+        defined = uuids.uuid4().bytes
+        destination.vtpmctl("define", uuids.UUID(bytes=defined))
+        assert is_given_up(offered(defined)) == State.HERE
+        # So is what has left.
+        back = offered(uuids.uuid4().bytes)
+        back.upto(Move.activate)
+        back = back.back()
+        back.upto(Move.activate)
+        back = back.back()
+        back.upto(Move.offer)
+        assert is_given_up(back) == State.MIGRATED
+        # A manager that dies in between knows it still, and a guest that waits keeps it.
+        waited = offered(uuids.uuid4().bytes)
+        destination.vtpmctl("open", waited.place)
+        left = offered(uuids.uuid4().bytes)
+        destination.kill_manager()
+        assert is_given_up(left) == State.NONE
+        assert destination.query(waited.uuid)[0] == State.OFFERED
+        destination.vtpmctl("close", waited.place)
+        assert is_given_up(waited) == State.NONE
 
 
 def test_destination_that_asks_gets_the_secret_or_an_abort(move):

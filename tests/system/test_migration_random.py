@@ -86,8 +86,10 @@ class Walk:
 
     def give_back(self, source, destination):
         fence = self.fence(source)
-        destination.ask(manager.VTPM_ORD_FORGET, self.uuid, u64(fence), name(source.hostname))
-        if self.random.random() < 0.7:
+        undo = self.random.random() < 0.7
+        destination.ask(manager.VTPM_ORD_FORGET, self.uuid, u64(fence), bytes([undo]),
+                        name(source.hostname))
+        if undo:
             source.ask(manager.VTPM_ORD_UNDO, u32(self.numbers[source]), u64(fence))
 
     def resolve(self, source, destination):
@@ -134,7 +136,8 @@ class Walk:
         source, destination = sorted(self.sites, key=lambda site: -site.query(self.uuid)[1])
         if State.HERE not in self.states():
             fence = source.query(self.uuid)[1]
-            destination.ask(manager.VTPM_ORD_FORGET, self.uuid, u64(fence), name(source.hostname))
+            destination.ask(manager.VTPM_ORD_FORGET, self.uuid, u64(fence), b"\1",
+                            name(source.hostname))
             source.ask(manager.VTPM_ORD_UNDO, u32(self.numbers[source]), u64(fence))
 
     def settle_copy(self, source, destination, fence):
@@ -145,7 +148,7 @@ class Walk:
                                 name(destination.hostname))
         except Refused as refused:
             assert refused.status == manager.VTPM_FORBIDDEN
-            destination.ask(manager.VTPM_ORD_FORGET, self.uuid, u64(fence), peer)
+            destination.ask(manager.VTPM_ORD_FORGET, self.uuid, u64(fence), b"\0", peer)
         else:
             destination.ask(manager.VTPM_ORD_ACTIVATE, self.uuid, u64(fence), secret, peer)
 
