@@ -133,7 +133,7 @@ bury(struct request *request, struct store_instance *known)
 	known->type = VTPM_TYPE_MIGRATED;
 	known->flags &= STORE_FLAG_RECOVERED;
 	known->flags |= STORE_FLAG_FORGOTTEN;
-	if (known->fence < request->entry.fence) {
+	if (request->flag && known->fence < request->entry.fence) {
 		known->fence = request->entry.fence;
 		known->peer_time = (uint64_t)time(NULL);
 		memcpy(known->peer, request->entry.peer, sizeof(known->peer));
@@ -213,6 +213,11 @@ may_forget(struct request *request, const struct store_instance *known)
 		request_fail(request, VTPM_FORBIDDEN,
 			     "%s: has been here since, with fence %llu, and has left for %s", text,
 			     (unsigned long long)known->fence, known->peer);
+	else if (request->flag && ran && migrate_is_foreign(request, known))
+		request_fail(request, VTPM_FORBIDDEN,
+			     "%s: has left here for %s, and nothing here tells that it has left "
+			     "there; if you know that it has, 'vtpmctl delete %u' here first",
+			     text, known->peer, known->id);
 	else
 		return true;
 	return false;

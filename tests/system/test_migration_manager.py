@@ -471,6 +471,14 @@ def test_destination_that_lost_it_keeps_its_promise_when_everything_is_replayed(
     assert later.states() == (State.MIGRATED, State.HERE)
 
 
+def test_other_hosts_do_not_make_a_source_forget_where_it_sent_the_vtpm(move):
+    move.upto(Move.commit)
+    with pytest.raises(Refused, match="left here for beta") as refused:
+        move.source.ask(manager.VTPM_ORD_FORGET, move.uuid, u64(99), b"\1", name("gamma"))
+    assert f"vtpmctl delete {move.number}" in refused.value.text
+    assert move.resolve() == move.secret
+
+
 def test_place_that_nobody_comes_to_is_given_up(sites, request):
     with Site("alpha") as source, Site("beta", "--offer-seconds", 1) as destination:
         request.node.host = destination

@@ -85,11 +85,13 @@ class Walk:
         source.ask(manager.VTPM_ORD_ABORT, u32(self.numbers[source]), u64(self.fence(source)))
 
     def give_back(self, source, destination):
+        """Nobody says that he has committed what he has not, nor takes it back without having said so."""
+        state, last, _ = source.query(self.uuid)
         fence = self.fence(source)
-        undo = self.random.random() < 0.7
-        destination.ask(manager.VTPM_ORD_FORGET, self.uuid, u64(fence), bytes([undo]),
+        committed = state == State.MIGRATED and fence == last
+        destination.ask(manager.VTPM_ORD_FORGET, self.uuid, u64(fence), bytes([committed]),
                         name(source.hostname))
-        if undo:
+        if (committed or fence != last) and self.random.random() < 0.7:
             source.ask(manager.VTPM_ORD_UNDO, u32(self.numbers[source]), u64(fence))
 
     def resolve(self, source, destination):
