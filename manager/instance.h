@@ -69,6 +69,8 @@ void instance_stop(struct instance *instance, struct request *request,
  * what the store says.
  *
  * instance_is_still: whether no command of a guest can change its state: frozen, or not running.
+ * instance_has_qemu: whether a QEMU holds its control channel, which then carries its state. Not
+ * sure in the middle of a command.
  * instance_thaw: has one that was frozen run on after all.
  * instance_go_on: it may run here (again): starts it if a guest needs it.
  * instance_give_up: it will not: commands that were held for it end with an error.
@@ -76,6 +78,7 @@ void instance_stop(struct instance *instance, struct request *request,
  * with 0.
  */
 bool instance_is_still(const struct instance *instance);
+bool instance_has_qemu(const struct instance *instance);
 void instance_thaw(struct instance *instance);
 void instance_go_on(struct instance *instance);
 void instance_give_up(struct instance *instance);

@@ -39,6 +39,12 @@ instance_is_still(const struct instance *instance)
 	       (instance->process.pid == 0 && instance->state != INFO_RESTARTING);
 }
 
+bool
+instance_has_qemu(const struct instance *instance)
+{
+	return held_any(instance);
+}
+
 void
 instance_thaw(struct instance *instance)
 {

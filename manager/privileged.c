@@ -35,6 +35,7 @@ static const struct {
 	{ VTPM_ORD_COMMIT, 12, privileged_commit },
 	{ VTPM_ORD_ABORT, 12, privileged_abort },
 	{ VTPM_ORD_UNDO, 12, privileged_undo },
+	{ VTPM_ORD_LEFT, ANY_SIZE, privileged_left },
 	{ VTPM_ORD_RESOLVE, ANY_SIZE, privileged_resolve },
 	{ VTPM_ORD_HOST_QUOTE, ANY_SIZE, privileged_host_quote },
 	{ VTPM_ORD_OFFER, ANY_SIZE, privileged_offer },

@@ -39,6 +39,7 @@ void privileged_migrate_out(struct request *request);
 void privileged_commit(struct request *request);
 void privileged_abort(struct request *request);
 void privileged_undo(struct request *request);
+void privileged_left(struct request *request);
 void privileged_resolve(struct request *request);
 void privileged_host_quote(struct request *request);
 void privileged_offer(struct request *request);

@@ -165,9 +165,30 @@ freeze_durably(struct request *request)
 	privileged_there(request, frozen_there);
 }
 
+/* A guest whose QEMU has the vTPM moves with QEMU's own stream, and that has the vTPM's state. */
+static void
+refuse_qemu(struct request *request)
+{
+	request_fail(request, VTPM_FORBIDDEN,
+		     "instance %u is in use by its guest's QEMU, which takes the state along "
+		     "itself: 'vtpm_migrator DOMAIN HOST' moves both. Alone it can move when that "
+		     "guest is shut down",
+		     request->entry.id);
+}
+
+/* Now that it is frozen, no command is under way. */
 static void
 freeze_kept(struct request *request)
 {
+	struct instance *instance = privileged_instance(request);
+
+	if (!instance)
+		return;
+	if (instance_has_qemu(instance)) {
+		instance_thaw(instance);
+		refuse_qemu(request);
+		return;
+	}
 	request->flag = true;
 	privileged_here(request, freeze_durably);
 }
@@ -181,6 +202,8 @@ freeze_there(struct request *request)
 		return;
 	if (instance_is_still(instance))
 		instance_stop(instance, request, freeze_durably);
+	else if (instance_has_qemu(instance))
+		refuse_qemu(request);
 	else
 		privileged_tell(request, VTPM_ORD_KEEP_VOLATILE, NULL, 0, freeze_kept);
 }
@@ -323,6 +346,72 @@ privileged_undo(struct request *request)
 			     migrate_text(&known, text));
 	else if (migrate_take_back(request, &known))
 		privileged_there(request, migrate_settle_there);
+}
+
+/* Whatever has been started since then ends. */
+static void
+left_there(struct request *request)
+{
+	struct instance *instance = privileged_current_instance(request);
+
+	if (!instance)
+		return;
+	instance_give_up(instance);
+	instance_stop(instance, request, NULL);
+}
+
+static void
+leave_still(struct request *request)
+{
+	struct store_instance known;
+	char text[MIGRATE_TEXT_SIZE];
+
+	if (!migrate_find(request, &known) || !may_leave(request, &known))
+		return;
+	known.type = VTPM_TYPE_MIGRATED;
+	known.flags &= ~(uint32_t)(STORE_FLAG_OUTGOING | STORE_FLAG_SUSPENDED | STORE_FLAG_RESUMES);
+	known.fence++;
+	known.peer_time = (uint64_t)time(NULL);
+	memcpy(known.peer, request->entry.peer, sizeof(known.peer));
+	if (!migrate_update(request, &known))
+		return;
+	migration_anchor(request->manager);
+	log_info("%s: has left for %s with its guest's QEMU", migrate_text(&known, text),
+		 known.peer);
+	privileged_there(request, left_there);
+}
+
+static void
+leave_there(struct request *request)
+{
+	struct instance *instance = privileged_instance(request);
+
+	if (!instance)
+		return;
+	if (instance_is_still(instance))
+		privileged_here(request, leave_still);
+	else
+		request_fail(request, VTPM_FORBIDDEN, "instance %u is still in use here",
+			     request->entry.id);
+}
+
+void
+privileged_left(struct request *request)
+{
+	struct store_instance known;
+
+	request->entry.id = reader_u32(&request->params);
+	if (!migrate_take_name(&request->params, request->entry.peer) ||
+	    !reader_done(&request->params))
+		request_fail(request, VTPM_INVALID_REQUEST,
+			     "instance %u: to where? A destination's name is needed",
+			     request->entry.id);
+	else if (!migrate_find(request, &known))
+		return;
+	else if (known.type == VTPM_TYPE_MIGRATED && migrate_same_host(known.peer, request->entry.peer))
+		request_succeed(request, NULL, 0);
+	else if (may_leave(request, &known))
+		privileged_there(request, leave_there);
 }
 
 /* The destination has been told by the refusal, whatever becomes of the answer. */

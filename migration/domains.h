@@ -6,6 +6,7 @@
 #ifndef MIGRATION_DOMAINS_H
 #define MIGRATION_DOMAINS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <vtpm/info.h>
@@ -17,8 +18,10 @@ enum { DOMAIN_VTPMS_MAX = 16, DOMAIN_NAME_SIZE = 128 };
 struct domain {
 	uint32_t id;
 	char name[DOMAIN_NAME_SIZE];
-	unsigned vtpm_count;
+	unsigned vtpm_count; /* devices of its own */
 	uint8_t vtpms[DOMAIN_VTPMS_MAX][VTPM_UUID_SIZE];
+	unsigned qemu_count; /* those that its QEMU has: uuids or instance numbers */
+	char qemu_vtpms[DOMAIN_VTPMS_MAX][VTPM_UUID_TEXT_SIZE];
 };
 
 enum domains_state {
@@ -50,7 +53,8 @@ int domains_xen(struct domains **domains, struct why *why);
 
 /*
  * domains_folder: a domain is a file `NAME` in the folder, made by renaming: "ID STATE UUID..."
- * with STATE running or suspended. Returns as domains_xen.
+ * with STATE running or suspended; words that are no uuid are arguments of its QEMU. Returns as
+ * domains_xen.
  */
 int domains_folder(struct domains **domains, const char *dir, struct why *why);
 
@@ -59,6 +63,16 @@ void domains_close(struct domains *domains);
 
 /* domains_find: by name or number. Returns 0 or a negative errno, with *why. */
 int domains_find(struct domains *domains, const char *name, struct domain *domain, struct why *why);
+
+/* domain_add_vtpm: a device of its own, by its uuid; false if that is none. */
+bool domain_add_vtpm(struct domain *domain, const char *uuid);
+
+/* domain_add_argument: an argument of its QEMU, which may name a vTPM: "...path=.../socks/ID.ctrl".
+ */
+void domain_add_argument(struct domain *domain, const char *argument);
+
+/* domain_has_vtpm: whether it, or its QEMU, has the vTPM of this uuid (VTPM_UUID_SIZE bytes). */
+bool domain_has_vtpm(const struct domain *domain, const void *uuid);
 
 /* domains_owner: the domain that has this vTPM; -ENOENT if none has. */
 int domains_owner(struct domains *domains, const uint8_t uuid[VTPM_UUID_SIZE],

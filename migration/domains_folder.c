@@ -43,10 +43,10 @@ parse(char *text, struct domain *domain, enum domains_state *state)
 		return -EINVAL;
 	domain->id = (uint32_t)strtoul(id, NULL, 10);
 	*state = strcmp(word, "suspended") == 0 ? DOMAINS_SUSPENDED : DOMAINS_RUNNING;
-	domain->vtpm_count = 0;
-	while ((word = strtok_r(NULL, " \n", &rest)) && domain->vtpm_count < DOMAIN_VTPMS_MAX) {
-		if (!uuid_parse(domain->vtpms[domain->vtpm_count++], word))
-			return -EINVAL;
+	domain->vtpm_count = domain->qemu_count = 0;
+	while ((word = strtok_r(NULL, " \n", &rest))) {
+		if (!domain_add_vtpm(domain, word))
+			domain_add_argument(domain, word);
 	}
 	return 0;
 }
@@ -99,22 +99,12 @@ search(struct domains *domains, bool (*match)(const struct domain *domain, const
 	return rc;
 }
 
-static bool
-has_vtpm(const struct domain *domain, const void *uuid)
-{
-	for (unsigned i = 0; i < domain->vtpm_count; i++) {
-		if (memcmp(domain->vtpms[i], uuid, VTPM_UUID_SIZE) == 0)
-			return true;
-	}
-	return false;
-}
-
 static int
 folder_owner(struct domains *domains, const uint8_t uuid[VTPM_UUID_SIZE], struct domain *domain)
 {
 	enum domains_state state;
 
-	return search(domains, has_vtpm, uuid, domain, &state);
+	return search(domains, domain_has_vtpm, uuid, domain, &state);
 }
 
 static bool

@@ -60,10 +60,31 @@ add_vtpm(struct domains *domains, struct domain *domain, const char *handle)
 {
 	char *uuid = read_node(domains, "backend/vtpm/%u/%s/uuid", domain->id, handle);
 
-	if (uuid && domain->vtpm_count < DOMAIN_VTPMS_MAX &&
-	    uuid_parse(domain->vtpms[domain->vtpm_count], uuid))
-		domain->vtpm_count++;
+	if (uuid)
+		domain_add_vtpm(domain, uuid);
 	free(uuid);
+}
+
+/* Those of an HVM guest's QEMU are on its command line only (docs/guests.md). */
+static void
+add_qemu_vtpms(struct domains *domains, struct domain *domain)
+{
+	char *pid =
+	    read_node(domains, "/local/domain/%u/image/device-model-pid", domain->id);
+	char path[PATH_SIZE];
+	char *argument = NULL;
+	size_t size = 0;
+
+	if (!pid)
+		return;
+	snprintf(path, sizeof(path), "/proc/%u/cmdline", (unsigned)strtoul(pid, NULL, 10));
+	free(pid);
+	FILE *arguments = fopen(path, "re");
+	while (arguments && getdelim(&argument, &size, '\0', arguments) > 0)
+		domain_add_argument(domain, argument);
+	free(argument);
+	if (arguments)
+		fclose(arguments);
 }
 
 /* All about a domain with this number; false if there is none. */
@@ -84,6 +105,7 @@ read_domain(struct domains *domains, uint32_t id, struct domain *domain)
 	for (unsigned i = 0; handles && i < count; i++)
 		add_vtpm(domains, domain, handles[i]);
 	free(handles);
+	add_qemu_vtpms(domains, domain);
 	return true;
 }
 
@@ -114,16 +136,6 @@ has_name(const struct domain *domain, const void *name)
 	return domain->id != 0 && (strcmp(domain->name, name) == 0 || strcmp(id, name) == 0);
 }
 
-static bool
-has_vtpm(const struct domain *domain, const void *uuid)
-{
-	for (unsigned i = 0; i < domain->vtpm_count; i++) {
-		if (memcmp(domain->vtpms[i], uuid, VTPM_UUID_SIZE) == 0)
-			return true;
-	}
-	return false;
-}
-
 static int
 xen_find(struct domains *domains, const char *name, struct domain *domain, struct why *why)
 {
@@ -138,7 +150,7 @@ xen_find(struct domains *domains, const char *name, struct domain *domain, struc
 static int
 xen_owner(struct domains *domains, const uint8_t uuid[VTPM_UUID_SIZE], struct domain *domain)
 {
-	return search(domains, has_vtpm, uuid, domain);
+	return search(domains, domain_has_vtpm, uuid, domain);
 }
 
 static enum domains_state

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "migration/carried.h"
 #include "migration/host_name.h"
 #include "migration/move.h"
 #include "migration/xl.h"
@@ -26,6 +27,7 @@ struct journey {
 	bool prepared; /* copies are on the other host */
 	unsigned count;
 	struct move moves[DOMAIN_VTPMS_MAX];
+	struct info carried[DOMAIN_VTPMS_MAX]; /* by its QEMU, in the order of the domain's list */
 };
 
 int
@@ -296,6 +298,37 @@ begin(struct journey *journey, struct why *why)
 }
 
 static int
+begin_carried(struct journey *journey, struct why *why)
+{
+	const struct domain *domain = journey->domain;
+	struct why reason;
+
+	for (unsigned i = 0; i < domain->qemu_count; i++) {
+		int rc = carried_begin(journey->migrator, domain->qemu_vtpms[i],
+				       &journey->carried[i], &reason);
+
+		if (rc < 0)
+			return why_set(why, rc, "vTPM %s: %s", domain->qemu_vtpms[i], reason.text);
+	}
+	return 0;
+}
+
+static int
+end_carried(struct journey *journey, struct why *why)
+{
+	struct why reason;
+	int rc = 0;
+
+	for (unsigned i = 0; i < journey->domain->qemu_count; i++) {
+		int result = carried_end(journey->migrator, &journey->carried[i], &reason);
+
+		if (result < 0)
+			rc = why_set(why, result, "%s", reason.text);
+	}
+	return rc;
+}
+
+static int
 travel(struct journey *journey, const char *host, struct why *why)
 {
 	const struct migrator_options *options = journey->migrator->options;
@@ -304,6 +337,8 @@ travel(struct journey *journey, const char *host, struct why *why)
 
 	host_split(host, name, address);
 	int rc = begin(journey, why);
+	if (rc == 0)
+		rc = begin_carried(journey, why);
 	if (rc == 0)
 		rc = xl_start(&journey->xl, journey->migrator->base, options, journey->domain->id,
 			      options->xl_host ? options->xl_host : name, why);
@@ -314,10 +349,14 @@ travel(struct journey *journey, const char *host, struct why *why)
 	accompany(journey);
 	rc = xl_result(&journey->xl, why);
 	xl_free(&journey->xl);
-	if (rc == 0)
-		return bring_after(journey, why);
-	take_back(journey, why);
-	return rc;
+	if (rc < 0) {
+		take_back(journey, why);
+		return rc;
+	}
+	struct why reason;
+	rc = bring_after(journey, why);
+	int left = end_carried(journey, &reason);
+	return rc < 0 || left == 0 ? rc : why_set(why, left, "%s", reason.text);
 }
 
 /* On one host the device itself goes from the old domain to the new one. */
@@ -327,6 +366,11 @@ move_locally(struct migrator *migrator, const struct domain *domain, const char 
 {
 	struct xl xl;
 
+	if (domain->qemu_count > 0)
+		return why_set(why, -EBUSY,
+			       "%s has vTPM %s by its QEMU, and two QEMUs cannot have it at once: "
+			       "on one host, use xl save and xl restore",
+			       domain->name, domain->qemu_vtpms[0]);
 	progress_note(&migrator->progress,
 		      "%s stays on this host, and so do its vTPMs; only xl migrate is run",
 		      domain->name);
@@ -345,7 +389,7 @@ form_move_domain(struct migrator *migrator, const struct domain *domain, const c
 	struct journey journey = { .migrator = migrator, .domain = domain };
 	int rc = -ENOMEM;
 
-	if (domain->vtpm_count == 0)
+	if (domain->vtpm_count + domain->qemu_count == 0)
 		progress_note(&migrator->progress, "%s has no vTPM", domain->name);
 	journey.changed = event_new(migrator->base, domains_fd(migrator->domains),
 				    EV_READ | EV_PERSIST, domain_changed, &journey);

@@ -165,8 +165,9 @@ lost_there(struct recovery *recovery, const struct standing *there, struct why *
 		return undo(recovery, why);
 	if (there->state == VTPM_MIGRATION_HERE)
 		return why_set(why, -EEXIST,
-			       "%s has another vTPM of the uuid %s, which did not come from here; "
-			       "if that is not wanted, 'vtpmctl delete' it there first",
+			       "%s has a vTPM %s, which its QEMU has brought there or which is "
+			       "another one. Nothing was changed; if that is not wanted, 'vtpmctl "
+			       "delete' it there first",
 			       host, recovery->uuid);
 	return why_set(why, -ENOENT,
 		       "%s does not have vTPM %s (any more): it was deleted there, or that host "

@@ -93,6 +93,9 @@ enum {
 					 (VTPM_FORBIDDEN) once committed */
 	VTPM_ORD_UNDO = 0x01002002,   /* instance:4, fence:8 -> -. Takes a commit back: only after
 					 the destination has answered FORGET */
+	VTPM_ORD_LEFT = 0x01002003,   /* instance:4, sized destination -> -. Its guest has migrated
+					 there, and its QEMU has taken the state along. Refused
+					 while it runs. */
 	VTPM_ORD_OFFER = 0x01002010,  /* (peer) uuid:16, fence:8, domain type:1, sized domain name,
 					 sized session key -> instance:4 */
 	VTPM_ORD_AWAIT = 0x01002011,  /* (peer) uuid:16, fence:8, milliseconds:4 -> needed:1. At
