@@ -84,8 +84,8 @@ due(evutil_socket_t fd, short what, void *arg)
 	struct place *place = arg;
 	struct manager *manager = place->places->manager;
 	struct store_instance known;
-	bool empty = store_find_uuid(manager->store, place->uuid, &known) == 0 &&
-		     is_empty_place(&known);
+	bool empty =
+	    store_find_uuid(manager->store, place->uuid, &known) == 0 && is_empty_place(&known);
 
 	(void)fd;
 	(void)what;
@@ -109,8 +109,7 @@ place_new(struct migration_places *places, const uint8_t *uuid)
 	place->places = places;
 	memcpy(place->uuid, uuid, sizeof(place->uuid));
 	TAILQ_INSERT_TAIL(&places->list, place, entry);
-	place->timer =
-	    evtimer_new(listener_base(places->manager->console_listener), due, place);
+	place->timer = evtimer_new(listener_base(places->manager->console_listener), due, place);
 	if (place->timer)
 		return place;
 	place_free(place);

@@ -91,8 +91,8 @@ static const struct option long_options[] = {
 	{ "user", required_argument, NULL, OPT_USER },
 	{ "foreground", no_argument, NULL, OPT_FOREGROUND },
 	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
-	/* For tests: how long an instance may be silent before it counts as hung, and whoever offered
-	   a vTPM before he counts as gone. */
+	/* For tests: how long an instance may be silent before it counts as hung, and whoever
+	   offered a vTPM before he counts as gone. */
 	{ "answer-seconds", required_argument, NULL, OPT_ANSWER_SECONDS },
 	{ "offer-seconds", required_argument, NULL, OPT_OFFER_SECONDS },
 	{ "anchor-seconds", required_argument, NULL, OPT_ANCHOR_SECONDS },

@@ -408,7 +408,8 @@ privileged_left(struct request *request)
 			     request->entry.id);
 	else if (!migrate_find(request, &known))
 		return;
-	else if (known.type == VTPM_TYPE_MIGRATED && migrate_same_host(known.peer, request->entry.peer))
+	else if (known.type == VTPM_TYPE_MIGRATED &&
+		 migrate_same_host(known.peer, request->entry.peer))
 		request_succeed(request, NULL, 0);
 	else if (may_leave(request, &known))
 		privileged_there(request, leave_there);

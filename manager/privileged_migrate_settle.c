@@ -234,8 +234,7 @@ privileged_forget(struct request *request)
 	request->flag = reader_u8(&request->params) != 0;
 	if (!migrate_take_peer(request))
 		return;
-	bool is_known =
-	    store_find_uuid(request->manager->store, request->entry.uuid, &known) == 0;
+	bool is_known = store_find_uuid(request->manager->store, request->entry.uuid, &known) == 0;
 	if (!is_known && !request->flag) {
 		request_succeed(request, NULL, 0);
 		return;

@@ -69,8 +69,7 @@ add_vtpm(struct domains *domains, struct domain *domain, const char *handle)
 static void
 add_qemu_vtpms(struct domains *domains, struct domain *domain)
 {
-	char *pid =
-	    read_node(domains, "/local/domain/%u/image/device-model-pid", domain->id);
+	char *pid = read_node(domains, "/local/domain/%u/image/device-model-pid", domain->id);
 	char path[PATH_SIZE];
 	char *argument = NULL;
 	size_t size = 0;

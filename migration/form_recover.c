@@ -65,8 +65,8 @@ resolve_there(struct recovery *recovery, struct reader *answer, uint32_t *status
 static int
 forget_there(struct recovery *recovery, bool committed, struct why *why)
 {
-	return migrator_forget_there(recovery->migrator, recovery->vtpm.uuid,
-				     recovery->here.fence, committed, why);
+	return migrator_forget_there(recovery->migrator, recovery->vtpm.uuid, recovery->here.fence,
+				     committed, why);
 }
 
 /* The other host: whom the operator names, else the one that was told when it was migrated. */
@@ -158,8 +158,7 @@ static int
 lost_there(struct recovery *recovery, const struct standing *there, struct why *why)
 {
 	const char *host = remote_host(recovery->migrator->remote);
-	bool promised = there->state == VTPM_MIGRATION_NONE &&
-			there->fence == recovery->here.fence;
+	bool promised = there->state == VTPM_MIGRATION_NONE && there->fence == recovery->here.fence;
 
 	if (promised || recovery->migrator->options->force)
 		return undo(recovery, why);
@@ -213,13 +212,20 @@ left_this_host(struct recovery *recovery, struct why *why)
 	return lost_there(recovery, &there, why);
 }
 
-/* Somebody offered it, and nothing came. */
+/* Somebody offered it, and nothing came. It may have left here before, and not have arrived. */
 static int
 drop_offer(struct recovery *recovery, struct why *why)
 {
 	int rc = forget_here(recovery, why);
 
-	return rc < 0 ? rc : told(recovery, "never came; its place here is free again");
+	if (rc == 0)
+		rc = migrator_standing_here(recovery->migrator, recovery->vtpm.uuid,
+					    &recovery->here, why);
+	if (rc < 0)
+		return rc;
+	if (recovery->here.state == VTPM_MIGRATION_MIGRATED)
+		return left_this_host(recovery, why);
+	return told(recovery, "never came; its place here is free again");
 }
 
 static int

@@ -102,10 +102,10 @@ enum {
 					 once when a guest sends it commands, else when the time
 					 is over */
 	VTPM_ORD_ACTIVATE = 0x01002012, /* (peer) uuid:16, fence:8, secret:32 -> - */
-	VTPM_ORD_FORGET = 0x01002013, /* (peer) uuid:16, fence:8, committed:1 -> -. Drops place and
-					 copy, and promises never to run that one; refused if it
-					 runs. If committed, the promise is noted even if this host
-					 knows nothing of it: the secret may be abroad. */
+	VTPM_ORD_FORGET = 0x01002013,  /* (peer) uuid:16, fence:8, committed:1 -> -. Drops place and
+					  copy, and promises never to run that one; refused if it
+					  runs. If committed, the promise is noted even if this host
+					  knows nothing of it: the secret may be abroad. */
 	VTPM_ORD_QUERY = 0x01002014,   /* (peer) uuid:16 -> enum vtpm_migration_state:1, fence:8,
 					  sized name of the other host, time:8 */
 	VTPM_ORD_RESOLVE = 0x01002015, /* (peer) uuid:16, fence:8 -> secret:32 if committed; else

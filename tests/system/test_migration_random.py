@@ -134,8 +134,11 @@ class Walk:
             state, fence, _ = site.query(self.uuid)
             if state == State.OUTGOING:
                 site.ask(manager.VTPM_ORD_ABORT, u32(self.numbers[site]), u64(fence))
-        # Who had it last left it last: the other one refuses to forget what it ran.
-        source, destination = sorted(self.sites, key=lambda site: -site.query(self.uuid)[1])
+            elif state == State.OFFERED:
+                site.ask(manager.VTPM_ORD_FORGET, self.uuid, u64(fence), b"\0")
+        # Who had it last has committed last: the other one refuses to forget what it ran.
+        source, destination = sorted(self.sites, reverse=True, key=lambda site: (
+            site.query(self.uuid)[1], site.query(self.uuid)[0] == State.MIGRATED))
         if State.HERE not in self.states():
             fence = source.query(self.uuid)[1]
             destination.ask(manager.VTPM_ORD_FORGET, self.uuid, u64(fence), b"\1",
