@@ -8,12 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <vtpm/log.h>
 #include <vtpm/manager.h>
+#include <vtpm/secrets.h>
 
 #include "instance/vtpmd.h"
 
@@ -141,11 +141,9 @@ parse_options(struct vtpmd_options *options, int argc, char *argv[])
 static void
 protect_memory(void)
 {
-	const struct rlimit none = { 0 };
 	struct rlimit lock;
 
-	if (prctl(PR_SET_DUMPABLE, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
-		log_warning("core dumps cannot be turned off: %s", strerror(errno));
+	secrets_guard();
 	/* Under a limit, locking would make allocations fail later. */
 	bool may_lock = getrlimit(RLIMIT_MEMLOCK, &lock) == 0 && lock.rlim_cur == RLIM_INFINITY;
 	if ((geteuid() == 0 || may_lock) && mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0)

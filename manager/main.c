@@ -11,13 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <vtpm/daemon.h>
 #include <vtpm/log.h>
+#include <vtpm/secrets.h>
 
 #include "manager/backend_internal.h"
 #include "manager/console.h"
@@ -324,16 +324,6 @@ serve(struct manager *manager, const sigset_t *signals)
 	return signal == SIGINT;
 }
 
-/* Secrets must not be left in files. */
-static void
-forbid_core_dumps(void)
-{
-	const struct rlimit none = { 0, 0 };
-
-	setrlimit(RLIMIT_CORE, &none);
-	prctl(PR_SET_DUMPABLE, 0);
-}
-
 /* An instance takes about ten descriptors. */
 static void
 allow_descriptors(void)
@@ -378,7 +368,7 @@ main(int argc, char **argv)
 	}
 	if (!options.foreground && daemon_begin() < 0)
 		return EXIT_FAILURE;
-	forbid_core_dumps();
+	secrets_guard();
 	allow_descriptors();
 	block_signals(&signals);
 	evthread_use_pthreads();

@@ -1,7 +1,26 @@
 #include "migration/forms.h"
 
-#include "migration/host_name.h"
+#include <errno.h>
+
 #include "migration/move.h"
+
+/* A guest that runs would lose its TPM. One that is suspended is being migrated by other means. */
+static int
+check_unused(struct migrator *migrator, const struct info *info, struct why *why)
+{
+	struct domains *domains;
+	struct domain domain;
+	struct why no_xen;
+
+	if (form_domains(migrator, &domains, &no_xen) < 0 ||
+	    domains_owner(domains, info->uuid, &domain) < 0 ||
+	    domains_state(domains, domain.id) != DOMAINS_RUNNING)
+		return 0;
+	return why_set(why, -EBUSY,
+		       "domain %s is running and has it: 'vtpm_migrator %s HOST' moves both, 'xl "
+		       "vtpm-detach' takes it away from there",
+		       domain.name, domain.name);
+}
 
 int
 form_alone(struct migrator *migrator, const char *vtpm, const char *host, struct why *why)
@@ -10,6 +29,8 @@ form_alone(struct migrator *migrator, const char *vtpm, const char *host, struct
 	struct move move;
 
 	int rc = migrator_find(migrator, vtpm, &info, why);
+	if (rc == 0)
+		rc = check_unused(migrator, &info, why);
 	if (rc == 0)
 		rc = migrator_reach(migrator, host, why);
 	if (rc < 0)

@@ -389,6 +389,12 @@ form_move_domain(struct migrator *migrator, const struct domain *domain, const c
 	struct journey journey = { .migrator = migrator, .domain = domain };
 	int rc = -ENOMEM;
 
+	if (domain->id == 0)
+		return why_set(
+		    why, -EPERM,
+		    "it is a device of domain 0, which does not migrate: 'xl vtpm-detach "
+		    "0' it, then move it with --no-domain");
+
 	if (domain->vtpm_count + domain->qemu_count == 0)
 		progress_note(&migrator->progress, "%s has no vTPM", domain->name);
 	journey.changed = event_new(migrator->base, domains_fd(migrator->domains),

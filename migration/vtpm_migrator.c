@@ -4,8 +4,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
+
+#include <vtpm/secrets.h>
 
 #include "migration/forms.h"
 
@@ -30,7 +30,6 @@ run(struct migrator *migrator, struct why *why)
 int
 main(int argc, char **argv)
 {
-	struct rlimit none = { 0 };
 	struct migrator_options options;
 	struct migrator migrator;
 	struct why why = { 0 };
@@ -38,9 +37,7 @@ main(int argc, char **argv)
 	int status = migrator_options_parse(&options, argc, argv);
 	if (status >= 0)
 		return status;
-	/* Secrets that hand a vTPM over pass through this memory. */
-	setrlimit(RLIMIT_CORE, &none);
-	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	secrets_guard();
 	signal(SIGPIPE, SIG_IGN);
 	int rc = migrator_init(&migrator, &options, &why);
 	if (rc == 0)

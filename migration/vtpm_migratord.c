@@ -10,13 +10,13 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/queue.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <vtpm/addr.h>
 #include <vtpm/daemon.h>
 #include <vtpm/log.h>
+#include <vtpm/secrets.h>
 
 #include "migration/host_name.h"
 #include "migration/migratord_options.h"
@@ -302,17 +302,6 @@ tear_down(struct migratord *migratord)
 		event_base_free(migratord->base);
 }
 
-/* The host's key passes through this memory: no core dumps, no debugger, no further rights. */
-static void
-harden(void)
-{
-	struct rlimit none = { 0 };
-
-	setrlimit(RLIMIT_CORE, &none);
-	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-}
-
 int
 main(int argc, char **argv)
 {
@@ -333,7 +322,8 @@ main(int argc, char **argv)
 		host_own_name(migratord.name);
 	migratord.relay.run_dir = migratord.options.run_dir;
 	migratord.relay.name = migratord.name;
-	harden();
+	secrets_guard();
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	signal(SIGPIPE, SIG_IGN);
 	bool daemon = !migratord.options.foreground && !migratord.options.stdio;
 	if (daemon && daemon_begin() < 0)

@@ -97,6 +97,16 @@ def test_vtpm_goes_there_and_back_again(pair):
     source.guest_state.check(source.tpm())
 
 
+def test_recover_drops_an_offer_to_come_back_and_says_where_the_vtpm_is(pair):
+    source, destination = pair
+    source.migratord()
+    alone(source, destination)
+    destination.migrator("hosta", "guest", destination.number(), 1, to=source)
+    assert source.standing()[0] == State.OFFERED
+    assert "lives on hostb" in source.migrator("--recover", GUEST, to=destination).stdout
+    assert source.standing()[0] == State.MIGRATED
+
+
 def test_migrated_vtpm_says_where_it_is(pair):
     source, destination = pair
     alone(source, destination)
@@ -135,7 +145,7 @@ def test_force_takes_nothing_from_a_host_that_has_it(pair):
     destination.vtpmctl("define", GUEST)  # another one
     for options in ([], ["--force"]):
         refused = source.migrator("--recover", GUEST, *options, to=destination, check=False)
-        assert refused.returncode == 1 and re.search("another vTPM|lives here", refused.stderr)
+        assert refused.returncode == 1 and re.search("is another one|lives here", refused.stderr)
     assert (source.standing()[0], destination.standing()[0]) == (State.MIGRATED, State.HERE)
 
 

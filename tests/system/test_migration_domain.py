@@ -165,6 +165,35 @@ def test_interrupt_after_the_suspend_comes_too_late(journey):
     moving.check_moved()
 
 
+def test_vtpm_is_not_taken_from_a_running_domain(journey):
+    moving = journey()
+    source, domains = moving.source, moving.folder / "domains"
+    moving.xl("fail")
+    moving.end(1)
+
+    def alone(**more):
+        return source.migrator("--domains", domains, "--no-domain", GUEST, "hostb",
+                               to=moving.destination, **more)
+
+    refused = alone(check=False)
+    assert refused.returncode == 1 and "domain guest is running and has it" in refused.stderr
+    moving.check_stayed()
+    (domains / "guest").unlink()
+    alone()
+    moving.check_moved()
+
+
+def test_device_of_domain_0_does_not_migrate(journey):
+    moving = journey()
+    moving.xl("fail")
+    moving.end(1)
+    (moving.folder / "domains/guest").write_text(f"0 running {GUEST}\n")
+    done = moving.source.migrator("--domains", moving.folder / "domains", "--all", "hostb",
+                                  to=moving.destination, check=False)
+    assert done.returncode == 1 and "device of domain 0" in done.stderr
+    moving.check_stayed()
+
+
 def test_migration_on_one_host_runs_xl_only(journey):
     moving = journey()
     moving.xl("fail")
