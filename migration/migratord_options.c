@@ -18,6 +18,7 @@ static const char usage[] =
     "  --name NAME                 this host's name (default its host name)\n"
     "  --foreground                do not become a daemon\n"
     "  --log-level error|warning|info|debug\n"
+    "                              (default info, with --stdio warning)\n"
     "  --help, --version\n"
     "ADDR is unix:PATH or tcp:HOST:PORT. See vtpm_migratord(8).\n";
 
@@ -99,7 +100,6 @@ migratord_options_parse(struct migratord_options *options, int argc, char **argv
 		.run_dir = "/var/vtpm",
 		.tls = { TLS_DEFAULT_DIR "/ca.pem", TLS_DEFAULT_DIR "/host.pem",
 			 TLS_DEFAULT_DIR "/host.key" },
-		.log_level = "info",
 	};
 	while (status == GO_ON && (key = getopt_long(argc, argv, "", long_options, NULL)) != -1)
 		status = parse_option(options, key, optarg);
@@ -108,5 +108,8 @@ migratord_options_parse(struct migratord_options *options, int argc, char **argv
 		      stderr);
 		status = EXIT_USAGE;
 	}
+	/* Behind ssh, its messages go to the terminal of whoever migrates. */
+	if (!options->log_level)
+		options->log_level = options->stdio ? "warning" : "info";
 	return status;
 }

@@ -322,7 +322,7 @@ refuse_migrated(const struct move *move, const struct standing *standing, struct
 	char when[32];
 	struct tm tm;
 
-	strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", localtime_r(&since, &tm));
+	strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S UTC", gmtime_r(&since, &tm));
 	return why_set(
 	    why, -EREMOTE,
 	    "it migrated to %s at %s; if it does not run there, 'vtpm_migrator --recover "

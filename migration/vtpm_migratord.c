@@ -40,7 +40,7 @@ struct migratord {
 	struct migratord_options options;
 	struct relay_options relay;
 	struct event_base *base;
-	struct evconnlistener *listeners[MIGRATORD_LISTEN_MAX + 1];
+	struct evconnlistener *listeners[MIGRATORD_LISTEN_MAX];
 	struct event *signals[2];
 	TAILQ_HEAD(, peer) peers;
 	unsigned known;

@@ -23,7 +23,12 @@
  * source may take it back alone (ABORT), and after it anybody who repeats COMMIT and ACTIVATE
  * brings it to its end. Every step may be repeated. A destination that holds a copy and hears no
  * more asks the source (RESOLVE), which tells the secret if it has committed, and else aborts for
- * good.
+ * good. A place that was offered and stays empty is given up after a while; an OFFER that is
+ * repeated holds it longer.
+ *
+ * A destination that has lost what it had, or never got it, cannot bring a committed migration to
+ * its end. Then it promises never to run that copy (FORGET), durably, and the source takes the vTPM
+ * back (UNDO). As it may have run there before, that is for an operator to decide.
  *
  * The guest decides when to commit: it runs on one host at a time, so a command of its for the copy
  * (AWAIT) shows that it runs on the destination, and one for the frozen original that it came back
