@@ -54,18 +54,25 @@ domain_changed(evutil_socket_t fd, short what, void *arg)
 	event_base_loopbreak(journey->migrator->base);
 }
 
+static void
+keep_alive_later(struct journey *journey)
+{
+	struct timeval interval = { .tv_sec = KEEP_ALIVE_SECONDS };
+
+	event_add(journey->keep_alive, &interval);
+}
+
 /* An answer is not needed, and a broken connection is made anew when there is something to say. */
 static void
 stay_connected(struct journey *journey)
 {
-	struct timeval interval = { .tv_sec = KEEP_ALIVE_SECONDS };
 	struct why ignored;
 
 	if (evtimer_pending(journey->keep_alive, NULL))
 		return;
 	for (unsigned i = 0; i < journey->count; i++)
 		move_keep_place(&journey->moves[i], &ignored);
-	event_add(journey->keep_alive, &interval);
+	keep_alive_later(journey);
 }
 
 static void
@@ -346,6 +353,7 @@ travel(struct journey *journey, const char *host, struct why *why)
 		take_back(journey, why);
 		return rc;
 	}
+	keep_alive_later(journey);
 	accompany(journey);
 	rc = xl_result(&journey->xl, why);
 	xl_free(&journey->xl);

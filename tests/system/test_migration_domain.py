@@ -1,9 +1,11 @@
 """vtpm_migrator DOMAIN HOST: a domain moves with its vTPM, around a stand-in for xl migrate."""
 import os
 import signal
+import struct
 
 import pytest
 
+from contract import manager
 from host import TIMEOUT, until
 from migration import GUEST, NUMBER, TREE, GuestState, Side, State
 from test_ctrl import PERMANENT, SAVED, VOLATILE, get_blob, set_blob
@@ -305,6 +307,9 @@ def test_vtpm_is_not_taken_from_under_its_qemu(hvm):
     for form in (["--no-domain", WIN, "hostb"], ["hostb", "guest", WIN, "2"]):
         done = source.migrator(*form, to=destination, check=False)
         assert done.returncode == 1 and "in use by its guest's QEMU" in done.stderr
+    status, text = source.ask(manager.VTPM_ORD_LEFT, struct.pack(">II5s", source.number(WIN), 5,
+                                                                 b"hostb"))
+    assert status == manager.VTPM_FORBIDDEN and b"still in use here" in text
     assert Tpm(hvm.qemu).pcr_read(10) == hvm.value
     assert source.standing(WIN)[0] == State.HERE
     # When its guest is shut down, it may go alone, whatever is defined there already.
