@@ -182,7 +182,7 @@ nothing_else(const struct move *move, const struct reader *answer, const char *r
 }
 
 static int
-send_envelope(struct move *move, struct why *why)
+run_transfer(struct move *move, struct why *why)
 {
 	size_t size = move->envelope_len + 8;
 	uint8_t *buf = malloc(size);
@@ -196,18 +196,6 @@ send_envelope(struct move *move, struct why *why)
 						&answer, NULL, why);
 	free(buf);
 	return rc < 0 ? rc : nothing_else(move, &answer, "MIGRATE_IN", why);
-}
-
-/* A place that waited too long for it is gone; another one is as good. */
-static int
-run_transfer(struct move *move, struct why *why)
-{
-	struct why ignored;
-	int rc = send_envelope(move, why);
-
-	if (rc == -EREMOTEIO && run_offer(move, &ignored) == 0)
-		rc = send_envelope(move, why);
-	return rc;
 }
 
 /* instance and fence: what COMMIT, ABORT and UNDO take. */
