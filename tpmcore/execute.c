@@ -89,6 +89,16 @@ read_auth(struct reader *r, struct auth *a)
 	reader_bytes(r, a->hmac, DIGEST_SIZE);
 }
 
+/* Any other command, also one that is refused, ends a SHA-1 thread [Part 3, 13.1]. */
+static void
+end_sha1_thread(struct tpm *tpm, const struct ordinal *row)
+{
+	if (tpm->stany.hash == HASH_NONE || (row && row->attributes & KEEPS_SHA1))
+		return;
+	tpm->stany.hash = HASH_NONE;
+	tpm->changed |= TPM_CHANGED_VOLATILE;
+}
+
 static TPM_RESULT
 parse(struct command *c, const uint8_t *cmd, size_t cmd_len)
 {
@@ -99,9 +109,10 @@ parse(struct command *c, const uint8_t *cmd, size_t cmd_len)
 
 	if (r.failed || size != cmd_len || cmd_len > TPM_BUFFER_SIZE)
 		return TPM_BAD_PARAM_SIZE;
+	c->row = ordinal_find(ordinal);
+	end_sha1_thread(c->tpm, c->row);
 	if (tag < TPM_TAG_RQU_COMMAND || tag > TPM_TAG_RQU_AUTH2_COMMAND)
 		return TPM_BADTAG;
-	c->row = ordinal_find(ordinal);
 	if (!c->row)
 		return TPM_BAD_ORDINAL;
 	c->auth_count = (unsigned)tag - TPM_TAG_RQU_COMMAND;
@@ -358,8 +369,6 @@ execute(struct command *c, const uint8_t *cmd, size_t cmd_len)
 	c->out.size -= c->auth_count * AUTH_OUT_SIZE;
 	if (c->row->duration != DURATION_SHORT && (rc = keep_before(c)) != TPM_SUCCESS)
 		return rc;
-	if (!(c->row->attributes & KEEPS_SHA1))
-		tpm->stany.hash = HASH_NONE;
 	transport_command(c);
 	c->audited = audit_status(tpm, c->row->ordinal);
 	crypto_sha1(c->in_digest, SPANS(SPAN(cmd + 6, 4), c->params));

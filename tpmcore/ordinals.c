@@ -136,7 +136,7 @@ static const struct ordinal table[] = {
 	CMD(TPM, ReadManuMaintPub, NO_HANDLE, NO_AUTH, SHORT, "d", .attributes = PURE),
 
 	/* Cryptographic functions (13) */
-	CMD(TPM, SHA1Start, NO_HANDLE, NO_AUTH, SHORT, "", .attributes = WHEN_OFF | KEEPS_SHA1),
+	CMD(TPM, SHA1Start, NO_HANDLE, NO_AUTH, SHORT, "", .attributes = WHEN_OFF),
 	CMD(TPM, SHA1Update, NO_HANDLE, NO_AUTH, MEDIUM, "s", .attributes = WHEN_OFF | KEEPS_SHA1),
 	CMD(TPM, SHA1Complete, NO_HANDLE, NO_AUTH, MEDIUM, "s",
 	    .attributes = WHEN_OFF | KEEPS_SHA1),

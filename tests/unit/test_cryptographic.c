@@ -98,6 +98,46 @@ START_TEST(another_command_ends_the_thread)
 }
 END_TEST
 
+START_TEST(a_command_that_is_refused_ends_the_thread_too)
+{
+	static const struct {
+		uint16_t tag;
+		uint32_t ordinal;
+		size_t extra;
+		TPM_RESULT rc;
+		bool ends;
+	} cases[] = {
+		{ 0, TPM_ORD_GetTicks, 0, TPM_BADTAG, true },
+		{ TPM_TAG_RQU_AUTH1_COMMAND, TPM_ORD_GetTicks, 0, TPM_BADTAG, true },
+		{ TPM_TAG_RQU_COMMAND, TPM_ORD_GetTicks, 1, TPM_BAD_PARAM_SIZE, true },
+		{ TPM_TAG_RQU_COMMAND, 0x2f00, 0, TPM_BAD_ORDINAL, true },
+		{ 0, TPM_ORD_SHA1Start, 0, TPM_BADTAG, true },
+		{ 0, TPM_ORD_SHA1Update, 0, TPM_BADTAG, false },
+		{ TPM_TAG_RQU_COMMAND, TPM_ORD_SHA1Update, 1, TPM_BAD_PARAM_SIZE, false },
+		{ TPM_TAG_RQU_COMMAND, TPM_ORD_SHA1Complete, 1, TPM_BAD_PARAM_SIZE, false },
+	};
+	struct tpm *tpm = test_tpm();
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		uint8_t command[16], response[TPM_BUFFER_SIZE], hash[TPM_DIGEST_SIZE];
+		struct writer w = writer_of(command, sizeof(command));
+		size_t len = sizeof(response);
+
+		sha1_start(tpm);
+		writer_u16(&w, cases[i].tag);
+		writer_u32(&w, (uint32_t)(TPM_HEADER_SIZE + cases[i].extra));
+		writer_u32(&w, cases[i].ordinal);
+		writer_bytes(&w, "\0", cases[i].extra);
+		unsigned changed = tpm_execute(tpm, 0, command, w.len, response, &len);
+		ck_assert_uint_eq(response[9], cases[i].rc);
+		ck_assert_uint_eq(changed, cases[i].ends ? TPM_CHANGED_VOLATILE : 0);
+		ck_assert_uint_eq(sha1_complete(tpm, "", 0, hash),
+				  cases[i].ends ? TPM_SHA_THREAD : TPM_SUCCESS);
+	}
+	tpm_free(tpm);
+}
+END_TEST
+
 START_TEST(a_thread_goes_on_in_another_process)
 {
 	struct tpm *tpm = test_tpm(), *next = test_blank_tpm();
@@ -347,6 +387,7 @@ main(void)
 		a_thread_hashes_what_comes_in_pieces,
 		an_incomplete_block_in_the_middle_ends_the_thread,
 		another_command_ends_the_thread,
+		a_command_that_is_refused_ends_the_thread_too,
 		a_thread_goes_on_in_another_process,
 		the_end_of_a_thread_can_extend_a_register,
 		a_sha1_key_signs_digests,
