@@ -9,6 +9,7 @@
 struct stored_data {
 	bool tagged;           /* TPM_STORED_DATA12 */
 	uint16_t et;           /* of the tagged form */
+	uint8_t ver[4];        /* TPM_STRUCT_VER of the other */
 	struct reader pcr;     /* sealInfo */
 	struct reader encData; /* a view */
 };
@@ -16,13 +17,11 @@ struct stored_data {
 static void
 stored_data_write_head(struct writer *w, const struct stored_data *s)
 {
-	static const uint8_t version[4] = { 1, 1, 0, 0 };
-
 	if (s->tagged) {
 		writer_u16(w, TPM_TAG_STORED_DATA12);
 		writer_u16(w, s->et);
 	} else {
-		writer_bytes(w, version, sizeof(version));
+		writer_bytes(w, s->ver, sizeof(s->ver));
 	}
 	writer_sized(w, s->pcr.pos, s->pcr.left);
 }
@@ -30,10 +29,11 @@ stored_data_write_head(struct writer *w, const struct stored_data *s)
 static void
 stored_data_read(struct reader *r, struct stored_data *s)
 {
-	uint16_t head = reader_u16(r);
+	struct reader head = *r;
 
-	s->tagged = head == TPM_TAG_STORED_DATA12;
-	s->et = reader_u16(r);
+	s->tagged = reader_u16(&head) == TPM_TAG_STORED_DATA12;
+	s->et = reader_u16(&head);
+	reader_bytes(r, s->ver, sizeof(s->ver));
 	s->pcr = reader_sized(r);
 	s->encData = reader_sized(r);
 }
@@ -115,7 +115,7 @@ seal_command(struct command *c, bool sealx)
 	struct reader pcrInfo = reader_sized(&c->in), inData = reader_sized(&c->in);
 	bool is_long =
 	    pcrInfo.left >= 2 && pcrInfo.pos[0] == 0 && pcrInfo.pos[1] == TPM_TAG_PCR_INFO_LONG;
-	struct stored_data stored = { .tagged = is_long || sealx };
+	struct stored_data stored = { .tagged = is_long || sealx, .ver = { 1, 1 } };
 	uint8_t authData[DIGEST_SIZE], data[CRYPTO_RSA_MAX], info[128];
 	struct writer w = writer_of(info, sizeof(info));
 	struct pcr_info pcr;
@@ -198,6 +198,8 @@ tpm_Unseal(struct command *c)
 
 	stored_data_read(&c->in, &stored);
 	TPM_RESULT rc = check_sealing_key(c->key[0]);
+	if (rc == TPM_SUCCESS && !stored.tagged && (stored.ver[0] != 1 || stored.ver[1] != 1))
+		rc = TPM_BAD_VERSION;
 	if (rc == TPM_SUCCESS && stored.pcr.left > 200)
 		rc = TPM_NOTSEALED_BLOB;
 	if (rc == TPM_SUCCESS)
@@ -225,11 +227,12 @@ tpm_Unseal(struct command *c)
 static TPM_RESULT
 strip_bound_data(struct reader *message)
 {
-	static const uint8_t head[5] = { 1, 1, 0, 0, TPM_PT_BIND };
-	const uint8_t *found = reader_view(message, sizeof(head));
+	const uint8_t *head = reader_view(message, 4 + 1); /* ver, payload */
 
-	return found && memcmp(found, head, sizeof(head)) == 0 ? TPM_SUCCESS
-							       : TPM_INVALID_STRUCTURE;
+	/* The revision in a TPM_STRUCT_VER is ignored on input [Part 2, 5.1]. */
+	return head && head[0] == 1 && head[1] == 1 && head[4] == TPM_PT_BIND
+		   ? TPM_SUCCESS
+		   : TPM_INVALID_STRUCTURE;
 }
 
 TPM_RESULT

@@ -111,6 +111,19 @@ START_TEST(bound_data_comes_back)
 }
 END_TEST
 
+START_TEST(the_revision_in_bound_data_is_ignored)
+{
+	struct tpm *tpm = test_owned_tpm();
+	struct target target = make_target(tpm, TPM_KEY_BIND, TPM_ES_RSAESOAEP_SHA1_MGF1, NULL);
+	struct blob bound;
+
+	encrypt(&target, "\1\1\3\21\2text", 9, &bound);
+	assert_unbinds(tpm, &target, &bound, "text");
+	EVP_PKEY_free(target.public);
+	tpm_free(tpm);
+}
+END_TEST
+
 START_TEST(data_without_its_structure_is_refused)
 {
 	static const struct {
@@ -219,6 +232,7 @@ main(void)
 {
 	const TTest *const tests[] = {
 		bound_data_comes_back,
+		the_revision_in_bound_data_is_ignored,
 		data_without_its_structure_is_refused,
 		what_is_no_encryption_to_the_key_is_refused,
 		unbinding_needs_the_keys_authdata,

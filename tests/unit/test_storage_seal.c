@@ -176,13 +176,16 @@ START_TEST(no_byte_of_sealed_data_can_be_changed)
 	struct tpm *tpm = test_owned_tpm();
 	struct blob info, sealed, got;
 
-	test_pcr_info_long(tpm, 1, 0, 0x1f, &info); /* any registers, any locality */
-	ck_assert_uint_eq(test_seal(tpm, &info, "secret", 6, &sealed), TPM_SUCCESS);
-	for (size_t i = 0; i < sealed.len; i += i < 70 ? 1 : 29) {
-		sealed.data[i] ^= 1;
-		ck_assert_uint_ne(test_unseal(tpm, &sealed, data_auth, &got), TPM_SUCCESS);
-		sealed.data[i] ^= 1;
-		test_reboot(tpm); /* sessions of a command that was not parsed are left */
+	for (unsigned is_long = 0; is_long < 2; is_long++) { /* any registers, any locality */
+		test_pcr_info_long(tpm, 1, 0, 0x1f, &info);
+		ck_assert_uint_eq(test_seal(tpm, is_long ? &info : NULL, "secret", 6, &sealed),
+				  TPM_SUCCESS);
+		for (size_t i = 0; i < sealed.len; i += i < 70 ? 1 : 29) {
+			sealed.data[i] ^= 1;
+			ck_assert_uint_ne(test_unseal(tpm, &sealed, data_auth, &got), TPM_SUCCESS);
+			sealed.data[i] ^= 1;
+			test_reboot(tpm); /* sessions of a command that was not parsed are left */
+		}
 	}
 	sealed.data[8 + 8] ^= 1; /* creation: a register more */
 	ck_assert_uint_eq(test_unseal(tpm, &sealed, data_auth, &got), TPM_NOTSEALED_BLOB);
