@@ -232,14 +232,14 @@ tpm_ReleaseTransportSigned(struct command *c)
 	const uint8_t *antiReplay = reader_view(&c->in, DIGEST_SIZE);
 	uint64_t ticks = ticks_now(c->tpm);
 	uint8_t digest[DIGEST_SIZE];
-	TPM_RESULT rc = transport_verify(c, last);
 
-	if (rc)
-		return rc;
 	if (!key_signs_digests(key))
 		return TPM_INAPPROPRIATE_SIG;
 	if (key->keyUsage != TPM_KEY_SIGNING)
 		return TPM_INVALID_KEYUSAGE;
+	TPM_RESULT rc = transport_verify(c, last);
+	if (rc)
+		return rc;
 	if (!(t->attributes & TPM_TRANSPORT_LOG))
 		return TPM_BAD_MODE;
 	transport_log_out(t, c, ticks, c->in_digest);

@@ -288,7 +288,9 @@ START_TEST(only_signing_keys_sign_a_log)
 		transport_assert_dead(&t);
 		t = transport_establish_plain(tpm, TPM_TRANSPORT_LOG);
 		t.s.secret[0] ^= 1;
-		ck_assert_uint_eq(transport_release(&t, key, key_auth, &signature), TPM_AUTH2FAIL);
+		/* Whether the key can sign is looked at first. */
+		ck_assert_uint_eq(transport_release(&t, key, key_auth, &signature),
+				  cases[i].rc == TPM_SUCCESS ? TPM_AUTH2FAIL : cases[i].rc);
 		transport_assert_dead(&t);
 		ck_assert_uint_eq(test_flush(tpm, key, TPM_RT_KEY), TPM_SUCCESS);
 	}
