@@ -276,43 +276,43 @@ check_owner_access(struct command *c, const struct nv_area *a, uint32_t by_owner
 	return auth_verify(c, 0, entity_owner(c->tpm));
 }
 
-/* Locality, physical presence. */
+/*
+ * Locality, physical presence, lock and PCRs. The commands by AuthData of the area look at the PCRs
+ * before the lock, the others after it.
+ */
 static TPM_RESULT
-check_place(const struct command *c, const struct nv_area *a, const struct pcr_info_short *info,
-	    uint32_t by_presence)
+check_access(const struct command *c, const struct nv_area *a, const struct pcr_info_short *info,
+	     uint32_t by_presence, TPM_RESULT lock, bool by_auth)
 {
 	if (!(info->localityAtRelease >> c->locality & 1))
 		return TPM_BAD_LOCALITY;
 	if (a->pub.attributes & by_presence && !tpm_physical_presence(c->tpm))
 		return TPM_BAD_PRESENCE;
-	return TPM_SUCCESS;
+	TPM_RESULT pcr = pcr_check_info_short(c, info);
+	if (by_auth)
+		return pcr ? pcr : lock;
+	return lock ? lock : pcr;
 }
 
 static TPM_RESULT
-check_writable(const struct command *c, const struct nv_area *a)
+check_writable(const struct command *c, const struct nv_area *a, bool by_auth)
 {
 	uint32_t attributes = a->pub.attributes;
-	TPM_RESULT rc = check_place(c, a, &a->pub.write, TPM_NV_PER_PPWRITE);
+	bool locked = (attributes & TPM_NV_PER_WRITEDEFINE && a->pub.bWriteDefine) ||
+		      (attributes & TPM_NV_PER_GLOBALLOCK && STCLEAR_FLAG(c->tpm, GLOBALLOCK)) ||
+		      (attributes & TPM_NV_PER_WRITE_STCLEAR && a->pub.bWriteSTClear);
 
-	if (rc)
-		return rc;
-	if ((attributes & TPM_NV_PER_WRITEDEFINE && a->pub.bWriteDefine) ||
-	    (attributes & TPM_NV_PER_GLOBALLOCK && STCLEAR_FLAG(c->tpm, GLOBALLOCK)) ||
-	    (attributes & TPM_NV_PER_WRITE_STCLEAR && a->pub.bWriteSTClear))
-		return TPM_AREA_LOCKED;
-	return pcr_check_info_short(c, &a->pub.write);
+	return check_access(c, a, &a->pub.write, TPM_NV_PER_PPWRITE,
+			    locked ? TPM_AREA_LOCKED : TPM_SUCCESS, by_auth);
 }
 
 static TPM_RESULT
-check_readable(const struct command *c, const struct nv_area *a)
+check_readable(const struct command *c, const struct nv_area *a, bool by_auth)
 {
-	TPM_RESULT rc = check_place(c, a, &a->pub.read, TPM_NV_PER_PPREAD);
+	bool locked = a->pub.attributes & TPM_NV_PER_READ_STCLEAR && a->pub.bReadSTClear;
 
-	if (rc)
-		return rc;
-	if (a->pub.attributes & TPM_NV_PER_READ_STCLEAR && a->pub.bReadSTClear)
-		return TPM_DISABLED_CMD;
-	return pcr_check_info_short(c, &a->pub.read);
+	return check_access(c, a, &a->pub.read, TPM_NV_PER_PPREAD,
+			    locked ? TPM_DISABLED_CMD : TPM_SUCCESS, by_auth);
 }
 
 /* Writing nothing locks the area. What is as it was before costs no write. */
@@ -387,7 +387,7 @@ tpm_NV_WriteValue(struct command *c)
 		return TPM_BADINDEX;
 	TPM_RESULT rc = check_owner_access(c, a, TPM_NV_PER_OWNERWRITE, TPM_NV_PER_AUTHWRITE);
 	if (rc == TPM_SUCCESS && PERMANENT_FLAG(c->tpm, NV_LOCKED))
-		rc = check_writable(c, a);
+		rc = check_writable(c, a, false);
 	return rc ? rc : write_value(c, a, offset, data);
 }
 
@@ -402,7 +402,7 @@ tpm_NV_ReadValue(struct command *c)
 		return TPM_BADINDEX;
 	TPM_RESULT rc = check_owner_access(c, a, TPM_NV_PER_OWNERREAD, TPM_NV_PER_AUTHREAD);
 	if (rc == TPM_SUCCESS && PERMANENT_FLAG(c->tpm, NV_LOCKED))
-		rc = check_readable(c, a);
+		rc = check_readable(c, a, false);
 	return rc ? rc : read_value(c, a, offset, dataSize);
 }
 
@@ -426,7 +426,7 @@ tpm_NV_WriteValueAuth(struct command *c)
 	TPM_RESULT rc = check_auth_access(c, a, TPM_NV_PER_AUTHWRITE);
 
 	if (rc == TPM_SUCCESS)
-		rc = check_writable(c, a);
+		rc = check_writable(c, a, true);
 	return rc ? rc : write_value(c, a, offset, data);
 }
 
@@ -438,6 +438,6 @@ tpm_NV_ReadValueAuth(struct command *c)
 	TPM_RESULT rc = check_auth_access(c, a, TPM_NV_PER_AUTHREAD);
 
 	if (rc == TPM_SUCCESS)
-		rc = check_readable(c, a);
+		rc = check_readable(c, a, true);
 	return rc ? rc : read_value(c, a, offset, dataSize);
 }

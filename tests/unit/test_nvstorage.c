@@ -331,6 +331,37 @@ START_TEST(registers_open_an_area)
 }
 END_TEST
 
+START_TEST(locks_come_before_registers_but_for_the_commands_by_auth_data)
+{
+	const uint32_t locks = TPM_NV_PER_WRITEDEFINE | TPM_NV_PER_READ_STCLEAR;
+	struct tpm *tpm = owned();
+	uint8_t composite[2 + 3 + 4 + TPM_DIGEST_SIZE] = { 0, 3, 1, 0, 0, 0, 0, 0, 20 };
+	uint8_t digest[TPM_DIGEST_SIZE], value[TPM_DIGEST_SIZE];
+	struct blob data;
+
+	reference_sha1(digest, composite, sizeof(composite));
+	ck_assert_uint_eq(
+	    define_bound(tpm, OWNER_BOTH | locks, 1 << 0, digest, EVERY_LOCALITY, EVERY_LOCALITY),
+	    TPM_SUCCESS);
+	ck_assert_uint_eq(write(tpm, owner_auth, ""), TPM_SUCCESS);
+	ck_assert_uint_eq(read_some(tpm, owner_auth, 0), TPM_SUCCESS);
+	ck_assert_uint_eq(test_extend(tpm, 0, digest, value), TPM_SUCCESS);
+	ck_assert_uint_eq(write(tpm, owner_auth, "x"), TPM_AREA_LOCKED);
+	ck_assert_uint_eq(read_some(tpm, owner_auth, 1), TPM_DISABLED_CMD);
+
+	test_reboot(tpm);
+	ck_assert_uint_eq(
+	    define_bound(tpm, AUTH_BOTH | locks, 1 << 0, digest, EVERY_LOCALITY, EVERY_LOCALITY),
+	    TPM_SUCCESS);
+	ck_assert_uint_eq(test_nv_write_auth(tpm, nv_auth, INDEX, 0, "", 0), TPM_SUCCESS);
+	ck_assert_uint_eq(test_nv_read_auth(tpm, nv_auth, INDEX, 0, 0, &data), TPM_SUCCESS);
+	ck_assert_uint_eq(test_extend(tpm, 0, digest, value), TPM_SUCCESS);
+	ck_assert_uint_eq(test_nv_write_auth(tpm, nv_auth, INDEX, 0, "x", 1), TPM_WRONGPCRVAL);
+	ck_assert_uint_eq(test_nv_read_auth(tpm, nv_auth, INDEX, 0, 1, &data), TPM_WRONGPCRVAL);
+	tpm_free(tpm);
+}
+END_TEST
+
 START_TEST(localities_open_an_area)
 {
 	static const uint8_t no_digest[TPM_DIGEST_SIZE];
@@ -437,6 +468,7 @@ main(void)
 		index_0_locks_all_areas_that_want_it,
 		read_stclear_locks_until_written_or_the_next_boot,
 		registers_open_an_area,
+		locks_come_before_registers_but_for_the_commands_by_auth_data,
 		localities_open_an_area,
 		before_there_is_an_owner_nobody_is_the_owner,
 		a_disabled_tpm_keeps_what_is_not_the_owners_at_hand,
