@@ -114,6 +114,7 @@ class Twin:
     wrapped: list = field(default_factory=list)  # the same as Key
     blobs: dict = field(default_factory=dict)    # kind -> list of blobs
     migration: Key = None
+    next_index: int = 0x20000                    # of NV areas that a scene makes
 
     USAGES = [(spec.TPM_KEY_SIGNING, 1, 2, 512, 0), (spec.TPM_KEY_SIGNING, 1, 3, 1024, 0),
               (spec.TPM_KEY_SIGNING, 1, 4, 512, 2), (spec.TPM_KEY_STORAGE, 3, 1, 2048, 0),
@@ -159,6 +160,11 @@ class Twin:
         if not self.migration:
             self.migration = self.tpm.create_wrap_key(spec.TPM_KH_SRK, SRK_AUTH, template, KEY_AUTH)
         return self.migration
+
+    def new_indexes(self, count):
+        """NV indexes that were never used: once locked, an area of one Twin only stays with it."""
+        self.next_index += count
+        return range(self.next_index - count, self.next_index)
 
     def _create_counter(self):
         session = self.tpm.osap_owner(OWNER)

@@ -8,7 +8,7 @@ import random
 from dataclasses import dataclass
 
 from contract import ORDINAL_NAMES, spec
-from differential import DATA_AUTH, KEY_AUTH, OWNER, SRK_AUTH, TABLE, WRONG, Event
+from differential import DATA_AUTH, KEY_AUTH, OWNER, SRK_AUTH, TABLE, WRONG, Event, Twin
 from differential import LEGACY, SIGN, SRK, STORAGE
 from tpm12 import (Reader, Session, Tpm, TpmError, pcr_info_short, pcr_selection, sha1, sized, u8,
                    u16, u32)
@@ -92,10 +92,10 @@ class Actor:
             if handle not in self.listed(spec.TPM_RT_KEY):
                 twin.keys[place] = tpm.load_key2(spec.TPM_KH_SRK, SRK_AUTH, twin.wrapped[place])
         for index in self.areas():
-            if index & 0xfff0 == NV_BASE:
+            if index >= Twin.next_index:
                 try:
                     tpm.nv_define(OWNER, index, 0, 0)
-                except TpmError as error:  # once index 0 is written to, some stay until a reboot
+                except TpmError as error:  # locked until a reboot that will not come
                     assert error.result == spec.TPM_AREA_LOCKED
         for counter in set(self.listed(spec.TPM_RT_COUNTER)) - {twin.counter}:
             tpm.command(spec.TPM_ORD_ReleaseCounterOwner, u32(counter), sessions=[tpm.oiap(OWNER)])
@@ -383,9 +383,6 @@ def key_delegation(a):
 
 # NV storage
 
-NV_BASE = 0x2000
-
-
 def nv_public(a, index, attributes, size):
     """TPM_NV_DATA_PUBLIC."""
     def pcrs():
@@ -401,15 +398,21 @@ NV_BITS = [spec.TPM_NV_PER_PPWRITE, spec.TPM_NV_PER_OWNERWRITE, spec.TPM_NV_PER_
            spec.TPM_NV_PER_AUTHREAD, spec.TPM_NV_PER_READ_STCLEAR]
 
 
+def nv_define(a, public):
+    session = a.tpm.osap_owner(OWNER)
+    return a.run("NV_DefineSpace", public + session.encrypt_auth(DATA_AUTH), sessions=[session])
+
+
 def nv(a):
-    """Areas of all attributes, written and read by owner, AuthData and nobody."""
-    for index in range(NV_BASE, NV_BASE + a.dice.randint(1, 3)):
-        session = a.tpm.osap_owner(OWNER)
+    """Areas of all attributes, written and read by owner, AuthData and nobody; defined again."""
+    indexes, defined = a.twin.new_indexes(3), []
+    for index in indexes[:a.dice.randint(1, 3)]:
         attributes = sum(a.dice.sample(NV_BITS, a.dice.randint(1, 4)))
-        a.run("NV_DefineSpace", nv_public(a, index, attributes, a.dice.choice([1, 16, 16, 0, 40000]))
-              + session.encrypt_auth(DATA_AUTH), sessions=[session])
+        public = nv_public(a, index, attributes, a.dice.choice([1, 16, 16, 0, 40000]))
+        if nv_define(a, public):
+            defined.append(public)
     for _ in range(a.dice.randint(4, 16)):
-        where = u32(a.dice.randrange(NV_BASE, NV_BASE + 3)) + u32(a.dice.choice([0, 0, 1, 15, 16]))
+        where = u32(a.dice.choice(indexes)) + u32(a.dice.choice([0, 0, 1, 15, 16]))
         data = a.bytes(a.dice.choice([0, 1, 16]))
         name = a.dice.choice(["NV_WriteValue", "NV_ReadValue"])
         params = where + (sized(data) if name == "NV_WriteValue" else u32(len(data)))
@@ -419,6 +422,9 @@ def nv(a):
             a.owner(name, params, exact=True)
         else:
             a.run(name + "Auth", params, sessions=[a.tpm.oiap(DATA_AUTH)], exact=True)
+    for public in defined:  # a definition that is refused now were the end of the other Twin
+        nv_define(a, public)
+        a.run("NV_ReadValue", public[2:6] + u32(0) + u32(1), exact=True)
 
 
 # Counters, audit

@@ -121,6 +121,30 @@ START_TEST(a_redefinition_leaves_nothing_of_the_old_area)
 }
 END_TEST
 
+START_TEST(a_redefinition_that_is_refused_comes_too_late_for_the_old_area)
+{
+	static const struct {
+		uint32_t attributes, size;
+		TPM_RESULT rc;
+	} cases[] = {
+		{ TPM_NV_PER_OWNERREAD, SIZE, TPM_PER_NOWRITE },
+		{ OWNER_BOTH | AUTH_BOTH, SIZE, TPM_AUTH_CONFLICT },
+		{ OWNER_BOTH, 1 << 20, TPM_NOSPACE },
+	};
+	struct tpm *tpm = owned();
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		ck_assert_uint_eq(test_nv_define(tpm, owner_auth, INDEX, OWNER_BOTH, SIZE),
+				  TPM_SUCCESS);
+		ck_assert_uint_eq(
+		    test_nv_define(tpm, owner_auth, INDEX, cases[i].attributes, cases[i].size),
+		    cases[i].rc);
+		ck_assert_uint_eq(test_nv_write(tpm, owner_auth, INDEX, 0, "x", 1), TPM_BADINDEX);
+	}
+	tpm_free(tpm);
+}
+END_TEST
+
 START_TEST(sessions_of_an_area_end_with_it)
 {
 	struct tpm *tpm = owned();
@@ -262,6 +286,7 @@ main(void)
 		definitions_are_checked,
 		the_trial_index_only_tries,
 		a_redefinition_leaves_nothing_of_the_old_area,
+		a_redefinition_that_is_refused_comes_too_late_for_the_old_area,
 		sessions_of_an_area_end_with_it,
 		space_runs_out_and_comes_back,
 		without_an_owner_presence_defines_but_does_not_delete,
