@@ -23,6 +23,7 @@ set_status(struct permanent *p, uint32_t ordinal, bool audited)
 void
 audit_manufacture(struct tpm *tpm)
 {
+	memset(tpm->permanent.ordinalAuditStatus, 0, sizeof(tpm->permanent.ordinalAuditStatus));
 	for (const struct ordinal *row = NULL; (row = ordinal_next(row)) != NULL;)
 		if (row->attributes & AUDIT_DEFAULT)
 			set_status(&tpm->permanent, row->ordinal, true);

@@ -1,4 +1,4 @@
-/* TPM_SetCapability [TPM Main Part 3, 7.4; Part 2, 7 and 21.4]. */
+/* TPM_SetCapability [TPM Main Part 3, 7.2; Part 2, 7 and 21.4]. */
 #include "tpmcore/commands.h"
 
 /* What must hold for a value to be set; checked in this order. */
@@ -52,18 +52,13 @@ set_restrict_delegate(struct command *c, uint32_t sub, uint32_t value)
 	return TPM_SUCCESS;
 }
 
-/* Whatever the value: a new secret, which ends the use of all DAA data of before. */
+/* Whatever the value. */
 static TPM_RESULT
 set_daa_proof(struct command *c, uint32_t sub, uint32_t value)
 {
 	(void)sub;
 	(void)value;
-	struct permanent *p = &c->tpm->permanent;
-	TPM_RESULT rc = tpm_random(c->tpm, p->daaProof, sizeof(p->daaProof));
-
-	rc = rc ? rc : tpm_random(c->tpm, p->daaBlobKey, sizeof(p->daaBlobKey));
-	c->tpm->changed |= TPM_CHANGED_PERMANENT;
-	return rc;
+	return daa_renew(c->tpm);
 }
 
 static TPM_RESULT

@@ -453,7 +453,7 @@ bool key_can_sign(const struct key *key);
 bool key_signs_digests(const struct key *key);
 /*
  * key_is_cmk: a certified migration key, by its payload. key_cmk_auth: the migrationAuth of such a
- * key under the migration authorities of msaDigest: HMAC of TPM_CMK_MIGAUTH [Part 2, 10.8.4].
+ * key under the migration authorities of msaDigest: HMAC of TPM_CMK_MIGAUTH [Part 2, 5.19].
  */
 bool key_is_cmk(const struct key *key);
 void key_cmk_auth(const struct tpm *tpm, const struct key *key, const uint8_t *msaDigest,
@@ -462,7 +462,7 @@ void key_cmk_auth(const struct tpm *tpm, const struct key *key, const uint8_t *m
 TPM_RESULT key_check_pcr(const struct command *c, const struct key *key);
 /* key_sign_sha1: answers a digest's PKCS #1 v1.5 signature, sized. */
 TPM_RESULT key_sign_sha1(struct command *c, const struct key *key, const uint8_t *digest);
-/* sign_info_digest: SHA-1 of a TPM_SIGN_INFO [Part 2, 11.5]; fixed says what is signed: "SIGN" ...
+/* sign_info_digest: SHA-1 of a TPM_SIGN_INFO [Part 2, 5.14]; fixed says what is signed: "SIGN" ...
  */
 void sign_info_digest(const char *fixed, const uint8_t *replay, struct span data, uint8_t *digest);
 
@@ -530,7 +530,7 @@ void dictionary_info_write(const struct tpm *tpm, struct writer *w);
 /*
  * auditing.c: audit_command records an audited command (c->audited) that succeeded, and its
  * response in c->out [Part 1, 17]; audit_status: whether an ordinal is audited; audit_manufacture:
- * those audited by default.
+ * only those are that are by default.
  */
 void audit_command(struct command *c);
 bool audit_status(const struct tpm *tpm, uint32_t ordinal);
@@ -566,6 +566,7 @@ struct nv_area *nv_find(struct tpm *tpm, uint32_t index);
 uint32_t nv_available(const struct tpm *tpm); /* bytes that one new area could have */
 void nv_startup_clear(struct tpm *tpm);       /* bReadSTClear, bWriteSTClear of all areas */
 void nv_owner_clear(struct tpm *tpm);         /* deletes what goes with the owner [Part 3, 6.2] */
+void nv_revoke_trust(struct tpm *tpm);        /* and with the EK; unlocks NV [Part 3, 14.3] */
 
 /* counters.c: the id is the index in permanent.counters. */
 struct counter *counter_find(struct tpm *tpm, uint32_t id);
@@ -586,7 +587,8 @@ void transport_end_exclusive(struct tpm *tpm); /* if there is one */
 struct transport *transport_find(struct tpm *tpm, uint32_t handle);
 void transport_free(struct tpm *tpm, struct transport *t);
 
-/* daa.c */
+/* daa.c. daa_renew: new secrets, which end the use of all DAA data of before. */
+TPM_RESULT daa_renew(struct tpm *tpm);
 struct daa_session *daa_find(struct tpm *tpm, uint32_t handle);
 void daa_free(struct daa_session *d);
 

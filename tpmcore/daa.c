@@ -16,6 +16,18 @@ daa_free(struct daa_session *d)
 	crypto_wipe(d, sizeof(*d));
 }
 
+TPM_RESULT
+daa_renew(struct tpm *tpm)
+{
+	struct permanent *p = &tpm->permanent;
+	TPM_RESULT rc = tpm_random(tpm, p->tpmDAASeed, sizeof(p->tpmDAASeed));
+
+	rc = rc ? rc : tpm_random(tpm, p->daaProof, sizeof(p->daaProof));
+	rc = rc ? rc : tpm_random(tpm, p->daaBlobKey, sizeof(p->daaBlobKey));
+	tpm->changed |= TPM_CHANGED_PERMANENT;
+	return rc;
+}
+
 static struct daa_session *
 daa_new(struct tpm *tpm)
 {

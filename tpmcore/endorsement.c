@@ -51,6 +51,9 @@ create_ek(struct tpm *tpm)
 	struct key ek = { .parms = ek_parms };
 	TPM_RESULT rc = key_generate(tpm, &ek);
 
+	/* Each EK has its own [Part 2, 5.5, TPM_DAA_TPM_SEED]. */
+	if (rc == TPM_SUCCESS)
+		rc = daa_renew(tpm);
 	if (rc == TPM_SUCCESS) {
 		tpm->permanent.ek = ek.rsa;
 		tpm->permanent.has_ek = true;
@@ -134,7 +137,11 @@ tpm_RevokeTrust(struct command *c)
 		return TPM_AUTHFAIL;
 	if (!tpm_physical_presence(c->tpm))
 		return TPM_BAD_PRESENCE;
+	TPM_RESULT rc = daa_renew(c->tpm);
+	if (rc)
+		return rc;
 	owner_clear(c->tpm);
+	nv_revoke_trust(c->tpm);
 	crypto_wipe(&p->ek, sizeof(p->ek));
 	crypto_wipe(p->ekReset, DIGEST_SIZE);
 	p->has_ek = false;

@@ -87,6 +87,15 @@ nv_owner_clear(struct tpm *tpm)
 			area_delete(tpm, &tpm->nv[i]);
 }
 
+void
+nv_revoke_trust(struct tpm *tpm)
+{
+	for (size_t i = tpm->nv_count; i-- > 0;)
+		if (tpm->nv[i].pub.nvIndex & NV_D_BIT)
+			area_delete(tpm, &tpm->nv[i]);
+	PERMANENT_FLAG(tpm, NV_LOCKED) = false;
+}
+
 static TPM_RESULT
 check_available(const struct tpm *tpm)
 {

@@ -37,9 +37,7 @@ renew_secrets(struct tpm *tpm)
 	TPM_RESULT rc = tpm_random(tpm, p->tpmProof, DIGEST_SIZE);
 
 	rc = rc ? rc : tpm_random(tpm, p->contextKey, sizeof(p->contextKey));
-	rc = rc ? rc : tpm_random(tpm, p->delegateKey, sizeof(p->delegateKey));
-	rc = rc ? rc : tpm_random(tpm, p->daaProof, DIGEST_SIZE);
-	return rc ? rc : tpm_random(tpm, p->daaBlobKey, sizeof(p->daaBlobKey));
+	return rc ? rc : tpm_random(tpm, p->delegateKey, sizeof(p->delegateKey));
 }
 
 static void
@@ -98,21 +96,40 @@ tpm_TakeOwnership(struct command *c)
 	return rc;
 }
 
-void
-owner_clear(struct tpm *tpm)
+/* Keys and sessions, loaded or saved, and what of TPM_STCLEAR_DATA is no PCR. */
+static void
+clear_volatile(struct tpm *tpm)
 {
-	struct permanent *p = &tpm->permanent;
+	struct stclear *s = &tpm->stclear;
+	struct stany *a = &tpm->stany;
 
 	for (struct key_slot *k = tpm->keys; k < tpm->keys + MAX_KEYS; k++)
 		if (k->handle != 0)
 			key_slot_free(k);
 	session_terminate_all(tpm);
+	a->exclusive = 0;
+	crypto_wipe(a->transports, sizeof(a->transports));
+	crypto_wipe(a->daa, sizeof(a->daa));
+	memset(a->contextList, 0, sizeof(a->contextList));
+	(void)tpm_random(tpm, a->contextNonceSession, DIGEST_SIZE);
+	(void)tpm_random(tpm, a->contextNonceKey, DIGEST_SIZE);
+	memset(s->auditDigest, 0, DIGEST_SIZE);
+	s->audit_open = false;
+	s->ownerReference = TPM_KH_OWNER;
+	s->disableResetLock = false;
+	s->deferredPhysicalPresence = 0;
+	tpm->changed |= TPM_CHANGED_VOLATILE;
+}
+
+void
+owner_clear(struct tpm *tpm)
+{
+	struct permanent *p = &tpm->permanent;
+
+	clear_volatile(tpm);
 	crypto_wipe(&p->srk, sizeof(p->srk));
 	crypto_wipe(p->ownerAuth, DIGEST_SIZE);
 	crypto_wipe(p->operatorAuth, DIGEST_SIZE);
-	crypto_wipe(p->authDIR, DIGEST_SIZE);
-	crypto_wipe(&p->manuMaintPub, sizeof(p->manuMaintPub));
-	p->has_manu_maint_pub = false;
 	p->owner_installed = false;
 	p->noOwnerNVWrite = 0;
 	p->restrictDelegate = 0;
@@ -120,6 +137,7 @@ owner_clear(struct tpm *tpm)
 	nv_owner_clear(tpm);
 	counters_owner_clear(tpm);
 	delegation_owner_clear(tpm);
+	audit_manufacture(tpm);
 	PERMANENT_FLAG(tpm, DISABLE) = true;
 	PERMANENT_FLAG(tpm, DEACTIVATED) = true;
 	PERMANENT_FLAG(tpm, OWNERSHIP) = true;
@@ -130,7 +148,6 @@ owner_clear(struct tpm *tpm)
 	PERMANENT_FLAG(tpm, OPERATOR) = false;
 	PERMANENT_FLAG(tpm, READSRKPUB) = false;
 	PERMANENT_FLAG(tpm, DISABLEFULLDALOGICINFO) = false;
-	tpm->stclear.ownerReference = TPM_KH_OWNER;
 	tpm->changed |= TPM_CHANGED_PERMANENT;
 }
 

@@ -30,9 +30,7 @@ tpm_manufacture(struct tpm *tpm)
 	(void)tpm_random(tpm, p->tpmProof, sizeof(p->tpmProof));
 	(void)tpm_random(tpm, p->contextKey, sizeof(p->contextKey));
 	(void)tpm_random(tpm, p->delegateKey, sizeof(p->delegateKey));
-	(void)tpm_random(tpm, p->daaBlobKey, sizeof(p->daaBlobKey));
-	(void)tpm_random(tpm, p->tpmDAASeed, sizeof(p->tpmDAASeed));
-	(void)tpm_random(tpm, p->daaProof, sizeof(p->daaProof));
+	(void)daa_renew(tpm);
 	audit_manufacture(tpm);
 }
 

@@ -156,6 +156,26 @@ START_TEST(some_commands_are_audited_from_the_factory)
 }
 END_TEST
 
+START_TEST(clearing_restores_what_is_audited_and_begins_a_new_record)
+{
+	struct tpm *tpm = test_owned_tpm();
+
+	ck_assert_uint_eq(set_status(tpm, owner_auth, TPM_ORD_PcrRead, 1), TPM_SUCCESS);
+	ck_assert_uint_eq(set_status(tpm, owner_auth, TPM_ORD_TakeOwnership, 0), TPM_SUCCESS);
+	struct audit before = get_audit(tpm, 0);
+	tpm_clear(tpm);
+	struct audit after = get_audit(tpm, 0);
+	ck_assert(!lists(&after, TPM_ORD_PcrRead));
+	ck_assert(lists(&after, TPM_ORD_TakeOwnership));
+	ck_assert_mem_ne(before.digest, zeros, sizeof(zeros));
+	ck_assert_mem_eq(after.digest, zeros, sizeof(zeros));
+	ck_assert_uint_eq(test_take_ownership(tpm, &test_srk_key), TPM_SUCCESS);
+	after = get_audit(tpm, 0);
+	ck_assert_uint_eq(count_of(&after), count_of(&before) + 1);
+	tpm_free(tpm);
+}
+END_TEST
+
 START_TEST(the_tsc_commands_can_be_audited)
 {
 	struct tpm *tpm = test_owned_tpm();
@@ -260,6 +280,7 @@ main(void)
 		an_audited_command_extends_the_digest,
 		each_boot_audits_anew,
 		some_commands_are_audited_from_the_factory,
+		clearing_restores_what_is_audited_and_begins_a_new_record,
 		the_tsc_commands_can_be_audited,
 		what_cannot_be_audited_is_refused,
 		the_digest_is_signed_with_counter_and_ordinals,

@@ -412,6 +412,39 @@ START_TEST(sessions_are_few_and_can_be_saved)
 }
 END_TEST
 
+START_TEST(credentials_outlive_the_owner_but_not_new_secrets)
+{
+	static const uint8_t daaProof[] = { 0, 0, 0, 25 }; /* [Part 2, 7.4] */
+	struct daa_step steps[DAA_MAX_STEPS];
+	struct daa_input out[DAA_MAX_STEPS], pseudonym;
+	uint32_t session;
+	struct call c;
+
+	daa_set_up();
+	daa_join_group();
+	pseudonym = daa_group.out[14];
+	tpm_clear(daa_group.tpm);
+	ck_assert_uint_eq(test_take_ownership(daa_group.tpm, &test_srk_key), TPM_SUCCESS);
+	size_t count = daa_sign_steps(steps);
+	daa_run_all(TPM_ORD_DAA_Sign, steps, count, out);
+	ck_assert_mem_eq(out[7].data, pseudonym.data, DAA_MODULUS_SIZE);
+
+	call_begin(&c, daa_group.tpm, TPM_ORD_SetCapability);
+	writer_u32(&c.params, TPM_SET_PERM_DATA);
+	writer_sized(&c.params, daaProof, sizeof(daaProof));
+	writer_u32(&c.params, 0);
+	ck_assert_uint_eq(call_run(&c), TPM_SUCCESS);
+	ck_assert(bench.changed & TPM_CHANGED_PERMANENT);
+	ck_assert_uint_eq(daa_run_step(TPM_ORD_DAA_Sign, &session, &steps[0], &out[0]),
+			  TPM_SUCCESS);
+	ck_assert_uint_ne(daa_run_step(TPM_ORD_DAA_Sign, &session, &steps[1], &out[1]),
+			  TPM_SUCCESS);
+	daa_join_group();
+	ck_assert_mem_ne(daa_group.out[14].data, pseudonym.data, DAA_MODULUS_SIZE);
+	daa_tear_down();
+}
+END_TEST
+
 int
 main(void)
 {
@@ -426,6 +459,7 @@ main(void)
 		join_and_signature_do_not_mix,
 		issuer_without_arithmetic_is_refused,
 		sessions_are_few_and_can_be_saved,
+		credentials_outlive_the_owner_but_not_new_secrets,
 		NULL,
 	};
 

@@ -119,6 +119,7 @@ START_TEST(there_is_one_data_integrity_register)
 		ck_assert(index || bench.changed & TPM_CHANGED_PERMANENT);
 	}
 	test_reboot(tpm);
+	tpm_clear(tpm); /* it is not the owner's */
 	for (uint32_t index = 0; index < 2; index++) {
 		call_begin(&c, tpm, TPM_ORD_DirRead);
 		writer_u32(&c.params, index);

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include <tpmcore/core.h>
+
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 
 static const uint8_t nonce[TPM_DIGEST_SIZE] = "antiReplay, 20 bytes";
@@ -213,6 +215,17 @@ START_TEST(generation_can_be_cancelled)
 }
 END_TEST
 
+/* That no DAA data of before is of use any more. */
+static void
+assert_new_daa_secrets(const struct permanent *before, const struct tpm *tpm)
+{
+	const struct permanent *now = &tpm->permanent;
+
+	ck_assert_mem_ne(before->tpmDAASeed, now->tpmDAASeed, sizeof(now->tpmDAASeed));
+	ck_assert_mem_ne(before->daaProof, now->daaProof, sizeof(now->daaProof));
+	ck_assert_mem_ne(before->daaBlobKey, now->daaBlobKey, sizeof(now->daaBlobKey));
+}
+
 START_TEST(a_revocable_key_is_revoked_by_who_knows_its_value)
 {
 	struct tpm *tpm = test_blank_tpm();
@@ -249,6 +262,41 @@ START_TEST(a_revocable_key_is_revoked_by_who_knows_its_value)
 	ck_assert_uint_eq(second.len, first.len);
 	ck_assert_mem_ne(second.data, first.data, first.len);
 	ck_assert_uint_eq(revoke(tpm, chosen), TPM_PERMANENTEK);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(what_the_manufacturer_defined_goes_with_a_revoked_key)
+{
+	enum { D_BIT = 0x10000000, KEPT = 0x1000, WITH_KEY, WITH_KEY_TOO, WITH_OWNER };
+	struct tpm *tpm = test_blank_tpm();
+	struct permanent before;
+	uint8_t chosen[TPM_DIGEST_SIZE];
+	struct blob pubek, list;
+
+	before = tpm->permanent;
+	ck_assert_uint_eq(create_revocable_ek(tpm, &ek_parms, reset_value, chosen, &pubek),
+			  TPM_SUCCESS);
+	assert_new_daa_secrets(&before, tpm);
+	ck_assert_uint_eq(test_take_ownership(tpm, &test_srk_key), TPM_SUCCESS);
+	ck_assert_uint_eq(test_nv_define(tpm, owner_auth, KEPT, TPM_NV_PER_PPWRITE, 1),
+			  TPM_SUCCESS);
+	ck_assert_uint_eq(test_nv_define(tpm, owner_auth, D_BIT | WITH_KEY, TPM_NV_PER_PPWRITE, 1),
+			  TPM_SUCCESS);
+	ck_assert_uint_eq(
+	    test_nv_define(tpm, owner_auth, D_BIT | WITH_KEY_TOO, TPM_NV_PER_OWNERWRITE, 1),
+	    TPM_SUCCESS);
+	ck_assert_uint_eq(test_nv_define(tpm, owner_auth, WITH_OWNER, TPM_NV_PER_OWNERWRITE, 1),
+			  TPM_SUCCESS);
+	test_nv_lock(tpm);
+	before = tpm->permanent;
+	bench.physical_presence = true;
+	ck_assert_uint_eq(revoke(tpm, reset_value), TPM_SUCCESS);
+	ck_assert_uint_eq(test_get_capability(tpm, TPM_CAP_NV_LIST, NULL, 0, &list), TPM_SUCCESS);
+	ck_assert_uint_eq(list.len, 4);
+	ck_assert_mem_eq(list.data, ((uint8_t[]) { 0, 0, KEPT >> 8, KEPT & 0xff }), 4);
+	ck_assert(!test_flag(tpm, TPM_CAP_FLAG_PERMANENT, TPM_PF_NV_LOCKED));
+	assert_new_daa_secrets(&before, tpm);
 	tpm_free(tpm);
 }
 END_TEST
@@ -336,6 +384,7 @@ main(void)
 		schemes_asked_for_are_ignored,
 		generation_can_be_cancelled,
 		a_revocable_key_is_revoked_by_who_knows_its_value,
+		what_the_manufacturer_defined_goes_with_a_revoked_key,
 		with_an_owner_only_the_owner_reads_the_endorsement_key,
 		the_owner_decides_who_reads_the_endorsement_key,
 		the_platform_reads_the_key_whoever_else_may,

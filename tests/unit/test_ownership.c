@@ -1,5 +1,5 @@
 #include "tests/unit/snapshot.h"
-#include "tests/unit/support.h"
+#include "tests/unit/transport_client.h"
 
 #include <openssl/rsa.h>
 
@@ -258,6 +258,57 @@ START_TEST(the_owner_clears_the_tpm)
 }
 END_TEST
 
+static uint32_t
+available(struct tpm *tpm, uint32_t property)
+{
+	return test_get_capability_u32(tpm, TPM_CAP_PROPERTY, property);
+}
+
+START_TEST(clearing_ends_sessions_of_every_kind_saved_ones_too)
+{
+	static const uint32_t kinds[] = { TPM_CAP_PROP_AUTHSESS, TPM_CAP_PROP_TRANSSESS,
+					  TPM_CAP_PROP_CONTEXT };
+	struct tpm *tpm = test_owned_tpm();
+	uint32_t all[COUNT(kinds)];
+	struct test_session saved, open;
+	struct call c;
+
+	for (size_t i = 0; i < COUNT(kinds); i++)
+		all[i] = available(tpm, kinds[i]);
+	(void)transport_establish_plain(tpm, 0);
+	ck_assert_uint_eq(test_oiap(tpm, &saved, owner_auth), TPM_SUCCESS);
+	ck_assert_uint_eq(test_oiap(tpm, &open, owner_auth), TPM_SUCCESS);
+	call_begin(&c, tpm, TPM_ORD_SaveContext);
+	call_handle(&c, saved.handle);
+	writer_u32(&c.params, TPM_RT_AUTH);
+	writer_bytes(&c.params, digest, 16);
+	ck_assert_uint_eq(call_run(&c), TPM_SUCCESS);
+	for (size_t i = 0; i < COUNT(kinds); i++)
+		ck_assert_uint_lt(available(tpm, kinds[i]), all[i]);
+	tpm_clear(tpm);
+	for (size_t i = 0; i < COUNT(kinds); i++)
+		ck_assert_uint_eq(available(tpm, kinds[i]), all[i]);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(clearing_within_a_transport_session_ends_that_too)
+{
+	struct tpm *tpm = test_owned_tpm();
+	struct transport_client t = transport_establish_plain(tpm, 0);
+	struct blob response;
+	struct call c;
+
+	bench.physical_presence = true;
+	call_begin(&c, tpm, TPM_ORD_ForceClear);
+	ck_assert_uint_eq(transport_execute(&t, &c, &(struct wrapped_shape) { 0 }, &response),
+			  TPM_SUCCESS);
+	ck_assert_uint_eq(transport_result(&response), TPM_SUCCESS);
+	ck_assert_uint_eq(t.s.handle, 0);
+	tpm_free(tpm);
+}
+END_TEST
+
 START_TEST(clearing_ends_the_session_that_asked_for_it)
 {
 	struct tpm *tpm = test_owned_tpm();
@@ -351,6 +402,8 @@ main(void)
 		ownership_is_not_taken_otherwise_and_nothing_is_left_of_the_attempt,
 		ownership_needs_an_endorsement_key_and_leave,
 		the_owner_clears_the_tpm,
+		clearing_ends_sessions_of_every_kind_saved_ones_too,
+		clearing_within_a_transport_session_ends_that_too,
 		clearing_ends_the_session_that_asked_for_it,
 		who_stands_before_the_machine_clears_the_tpm,
 		the_owner_gives_up_clearing,
