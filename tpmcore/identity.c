@@ -37,6 +37,8 @@ tpm_MakeIdentity(struct command *c)
 	rc = auth_decrypt(c, owner, false, identityAuth, key.usageAuth);
 	if (rc)
 		return rc;
+	/* Neither session goes on, that of the SRK neither. */
+	c->auth[0].continueAuthSession = false;
 	memcpy(key.migrationAuth, c->tpm->permanent.tpmProof, DIGEST_SIZE);
 	key.payload = TPM_PT_ASYM;
 	c->key[0] = &c->tpm->permanent.srk;
@@ -49,7 +51,7 @@ tpm_MakeIdentity(struct command *c)
 
 /* What a privacy CA sends: the session key, for the identity of this digest alone. */
 struct activation {
-	struct reader sessionKey; /* TPM_SYMMETRIC_KEY [Part 2, 9.6] */
+	struct reader sessionKey; /* TPM_SYMMETRIC_KEY [Part 2, 9.4] */
 	uint8_t idDigest[DIGEST_SIZE];
 	struct pcr_info_short pcr;
 };
@@ -65,7 +67,7 @@ session_key_read(struct reader *r, struct activation *a)
 	reader_bytes(r, a->idDigest, DIGEST_SIZE);
 }
 
-/* TPM_EK_BLOB that holds a TPM_EK_BLOB_ACTIVATE [Part 2, 12.7 and 12.8]. */
+/* TPM_EK_BLOB that holds a TPM_EK_BLOB_ACTIVATE [Part 2, 12.1 and 12.2]. */
 static TPM_RESULT
 ek_blob_read(struct reader *r, struct activation *a)
 {
@@ -82,7 +84,7 @@ ek_blob_read(struct reader *r, struct activation *a)
 	return reader_done(&blob) ? TPM_SUCCESS : TPM_BAD_PARAM_SIZE;
 }
 
-/* TPM_ASYM_CA_CONTENTS [Part 2, 12.6], which has neither tag nor PCRs, or the above. */
+/* TPM_ASYM_CA_CONTENTS [Part 2, 12.8], which has neither tag nor PCRs, or the above. */
 static TPM_RESULT
 activation_read(struct reader *r, struct activation *a)
 {

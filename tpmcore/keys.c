@@ -59,7 +59,10 @@ key_migratable(const struct key *key)
 	return key->keyFlags & TPM_MIGRATABLE;
 }
 
-/* The schemes that a usage allows [Part 2, 5.7.1], and the least size of its keys. */
+/*
+ * The schemes that a usage allows [Part 2, 5.8.1], and the least size of its keys. Those that hold
+ * or vouch for others, 2048 bits long, have the default exponent too [Part 3, 10.4 and 15.1].
+ */
 static const struct usage {
 	uint16_t usage;
 	uint16_t min_bits;
@@ -95,8 +98,10 @@ listed(const uint16_t *list, size_t count, uint16_t value)
 }
 
 static bool
-exponent_allowed(uint32_t e)
+exponent_allowed(const struct usage *u, uint32_t e)
 {
+	if (u->min_bits == 2048)
+		return e == 65537;
 	return e == 3 || e == 5 || e == 7 || e == 17 || e == 257 || e == 65537;
 }
 
@@ -115,7 +120,7 @@ key_check_parms(const struct key *key)
 	    key->keyFlags & ~ALL_KEY_FLAGS)
 		return TPM_BAD_KEY_PROPERTY;
 	if (p->keyLength < u->min_bits || p->keyLength > CRYPTO_RSA_MAX * 8 || p->keyLength % 16 ||
-	    p->numPrimes != 2 || !exponent_allowed(p->exponent))
+	    p->numPrimes != 2 || !exponent_allowed(u, p->exponent))
 		return TPM_BAD_KEY_PROPERTY;
 	return TPM_SUCCESS;
 }

@@ -55,6 +55,7 @@ START_TEST(identity_must_be_like_one)
 		{ test_identity_key, TPM_BAD_KEY_PROPERTY },
 		{ test_identity_key, TPM_BAD_KEY_PROPERTY },
 		{ test_identity_key, TPM_BAD_KEY_PROPERTY },
+		{ test_identity_key, TPM_BAD_KEY_PROPERTY },
 	};
 	struct tpm *tpm = test_owned_tpm();
 	struct blob key, binding;
@@ -65,6 +66,7 @@ START_TEST(identity_must_be_like_one)
 	cases[3].t.sigScheme = TPM_SS_RSASSAPKCS1v15_DER;
 	cases[4].t.encScheme = TPM_ES_RSAESOAEP_SHA1_MGF1;
 	cases[5].t.flags = 0x100;
+	cases[6].t.exponent = 3;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
 		ck_assert_uint_eq(test_make_identity(tpm, &cases[i].t, TPM_ET_XOR, srk_auth,
 						     owner_auth, &key, &binding),
@@ -96,6 +98,30 @@ START_TEST(identity_needs_the_owner_and_the_srk)
 	call_session(&c, &by_srk);
 	call_session(&c, &by_owner);
 	ck_assert_uint_eq(call_run(&c), TPM_BAD_MODE);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(neither_session_outlives_the_making_of_an_identity)
+{
+	struct tpm *tpm = test_owned_tpm();
+	struct test_session by_srk = test_oiap_open(tpm, srk_auth), by_owner;
+	struct call c;
+
+	ck_assert_uint_eq(test_osap(tpm, &by_owner, TPM_ET_OWNER, TPM_KH_OWNER, owner_auth),
+			  TPM_SUCCESS);
+	by_owner.close = false;
+	call_begin(&c, tpm, TPM_ORD_MakeIdentity);
+	uint8_t encrypted[TPM_DIGEST_SIZE];
+	test_encrypt_auth(&by_owner, false, key_auth, encrypted);
+	writer_bytes(&c.params, encrypted, sizeof(encrypted));
+	writer_bytes(&c.params, test_privacy_ca, TPM_DIGEST_SIZE);
+	write_key_template(&c.params, &test_identity_key);
+	call_session(&c, &by_srk);
+	call_session(&c, &by_owner);
+	ck_assert_uint_eq(call_run(&c), TPM_SUCCESS);
+	ck_assert_uint_eq(by_srk.handle, 0);
+	ck_assert_uint_eq(by_owner.handle, 0);
 	tpm_free(tpm);
 }
 END_TEST
@@ -299,6 +325,7 @@ main(void)
 		identity_is_bound_to_the_label_of_its_ca,
 		identity_must_be_like_one,
 		identity_needs_the_owner_and_the_srk,
+		neither_session_outlives_the_making_of_an_identity,
 		identity_is_activated_by_blobs_of_both_versions,
 		activation_is_for_this_identity_only,
 		activation_waits_for_its_pcrs_and_locality,
