@@ -5,11 +5,13 @@
  * it. */
 #define SEALX_ENTITY(encryption) ((uint16_t)((encryption) << 8 | TPM_ET_KEY))
 
+enum { STORED_DATA_VERSION = 0x0101 }; /* major and minor of a TPM_STORED_DATA's ver */
+
 /* The part of TPM_STORED_DATA, TPM_STORED_DATA12 before encDataSize [Part 2, 9.1 and 9.2]. */
 struct stored_data {
 	bool tagged;           /* TPM_STORED_DATA12 */
-	uint16_t et;           /* of the tagged form */
-	uint8_t ver[4];        /* TPM_STRUCT_VER of the other */
+	uint16_t head;         /* tag, or STORED_DATA_VERSION */
+	uint16_t et;           /* of the tagged form; else the rest of ver, 0 */
 	struct reader pcr;     /* sealInfo */
 	struct reader encData; /* a view */
 };
@@ -17,23 +19,17 @@ struct stored_data {
 static void
 stored_data_write_head(struct writer *w, const struct stored_data *s)
 {
-	if (s->tagged) {
-		writer_u16(w, TPM_TAG_STORED_DATA12);
-		writer_u16(w, s->et);
-	} else {
-		writer_bytes(w, s->ver, sizeof(s->ver));
-	}
+	writer_u16(w, s->head);
+	writer_u16(w, s->et);
 	writer_sized(w, s->pcr.pos, s->pcr.left);
 }
 
 static void
 stored_data_read(struct reader *r, struct stored_data *s)
 {
-	struct reader head = *r;
-
-	s->tagged = reader_u16(&head) == TPM_TAG_STORED_DATA12;
-	s->et = reader_u16(&head);
-	reader_bytes(r, s->ver, sizeof(s->ver));
+	s->head = reader_u16(r);
+	s->tagged = s->head == TPM_TAG_STORED_DATA12;
+	s->et = reader_u16(r);
 	s->pcr = reader_sized(r);
 	s->encData = reader_sized(r);
 }
@@ -115,7 +111,7 @@ seal_command(struct command *c, bool sealx)
 	struct reader pcrInfo = reader_sized(&c->in), inData = reader_sized(&c->in);
 	bool is_long =
 	    pcrInfo.left >= 2 && pcrInfo.pos[0] == 0 && pcrInfo.pos[1] == TPM_TAG_PCR_INFO_LONG;
-	struct stored_data stored = { .tagged = is_long || sealx, .ver = { 1, 1 } };
+	struct stored_data stored = { .tagged = is_long || sealx };
 	uint8_t authData[DIGEST_SIZE], data[CRYPTO_RSA_MAX], info[128];
 	struct writer w = writer_of(info, sizeof(info));
 	struct pcr_info pcr;
@@ -134,6 +130,7 @@ seal_command(struct command *c, bool sealx)
 		return rc;
 	pcr_info_at_creation(c, &pcr);
 	pcr_info_write(&w, &pcr);
+	stored.head = stored.tagged ? TPM_TAG_STORED_DATA12 : STORED_DATA_VERSION;
 	stored.pcr = reader_of(info, w.len);
 	memcpy(data, inData.pos, inData.left);
 	if (sealx) {
@@ -183,7 +180,9 @@ check_release(struct command *c, const struct stored_data *stored, const struct 
 static TPM_RESULT
 check_sealx_session(const struct command *c, uint16_t et)
 {
-	if (c->auth_count < 2 || c->auth[0].session->protocol == TPM_PID_OIAP)
+	if (c->auth_count < 2)
+		return TPM_AUTHFAIL;
+	if (c->auth[0].session->protocol == TPM_PID_OIAP)
 		return TPM_BAD_MODE;
 	return SEALX_ENTITY(c->auth[0].session->encryption) == et ? TPM_SUCCESS : TPM_BAD_TYPE;
 }
@@ -198,7 +197,7 @@ tpm_Unseal(struct command *c)
 
 	stored_data_read(&c->in, &stored);
 	TPM_RESULT rc = check_sealing_key(c->key[0]);
-	if (rc == TPM_SUCCESS && !stored.tagged && (stored.ver[0] != 1 || stored.ver[1] != 1))
+	if (rc == TPM_SUCCESS && !stored.tagged && stored.head != STORED_DATA_VERSION)
 		rc = TPM_BAD_VERSION;
 	if (rc == TPM_SUCCESS && stored.pcr.left > 200)
 		rc = TPM_NOTSEALED_BLOB;

@@ -145,7 +145,10 @@ pcr_info_read(struct reader *r, bool long_form, struct pcr_info *info)
 		return TPM_SUCCESS;
 	info->form = long_form ? PCR_INFO_LONG : PCR_INFO_11;
 	marshal_pcr_info(&(struct marshal) { .r = r }, info);
-	return reader_done(r) ? TPM_SUCCESS : TPM_INVALID_PCR_INFO;
+	return reader_done(r) && locality_selection_valid(info->localityAtCreation) &&
+		       locality_selection_valid(info->localityAtRelease)
+		   ? TPM_SUCCESS
+		   : TPM_INVALID_PCR_INFO;
 }
 
 void
@@ -217,6 +220,8 @@ key_read(struct reader *r, struct key *key, struct reader *enc_data)
 	memset(key, 0, sizeof(*key));
 	reader_bytes(r, key->ver, sizeof(key->ver));
 	key->key12 = key->ver[0] == 0 && key->ver[1] == TPM_TAG_KEY12;
+	bool fits = key->key12 ? key->ver[2] == 0 && key->ver[3] == 0 /* fill */
+			       : key->ver[0] == 1 && key->ver[1] == 1;
 	key->keyUsage = reader_u16(r);
 	key->keyFlags = reader_u32(r);
 	key->authDataUsage = reader_u8(r);
@@ -227,7 +232,7 @@ key_read(struct reader *r, struct key *key, struct reader *enc_data)
 	*enc_data = reader_sized(r);
 	if (r->failed)
 		return TPM_BAD_PARAM_SIZE;
-	return rc ? rc : pcr_rc ? pcr_rc : n_rc;
+	return !fits ? TPM_BAD_VERSION : rc ? rc : pcr_rc ? pcr_rc : n_rc;
 }
 
 static void

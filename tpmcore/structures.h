@@ -67,7 +67,8 @@ struct pcr_info {
 
 /*
  * pcr_info_read: all of r, which holds the contents of a sized field; empty is PCR_INFO_NONE.
- * long_form says which of the two is expected. TPM_INVALID_PCR_INFO when it is not one.
+ * long_form says which of the two is expected. TPM_INVALID_PCR_INFO when it is not one, or has a
+ * locality selection that is none.
  */
 TPM_RESULT pcr_info_read(struct reader *r, bool long_form, struct pcr_info *info);
 void pcr_info_write(struct writer *w, const struct pcr_info *info);
@@ -107,7 +108,8 @@ struct key {
 };
 
 /*
- * key_read: a TPM_KEY or TPM_KEY12; *enc_data becomes a view of its encData. key_write writes one
+ * key_read: a TPM_KEY or TPM_KEY12; *enc_data becomes a view of its encData. TPM_BAD_VERSION for
+ * neither, TPM_INVALID_PCR_INFO, TPM_BAD_KEY_PROPERTY. key_write writes one
  * with enc_data as encData (len 0: empty).
  */
 TPM_RESULT key_read(struct reader *r, struct key *key, struct reader *enc_data);
@@ -130,7 +132,7 @@ TPM_RESULT pubkey_read(struct reader *r, struct key *key);
 void key_store_write(struct writer *w, const struct key *key);
 TPM_RESULT key_store_read(struct reader *r, struct key *key, const struct cancel *cancel);
 
-/* TPM_SEALED_DATA [Part 2, 9.4]. data is a view. */
+/* TPM_SEALED_DATA [Part 2, 9.3]. data is a view. */
 struct sealed_data {
 	uint8_t payload; /* TPM_PT_SEAL */
 	uint8_t authData[TPM_DIGEST_SIZE];

@@ -117,6 +117,8 @@ START_TEST(a_key_that_cannot_be_is_not_made)
 		{ 0, { .exponent = 1 }, TPM_BAD_KEY_PROPERTY },
 		{ 0, { .exponent = 2 }, TPM_BAD_KEY_PROPERTY },
 		{ 0, { .exponent = 65539 }, TPM_BAD_KEY_PROPERTY },
+		{ 3, { .exponent = 3 }, TPM_BAD_KEY_PROPERTY },
+		{ 8, { .exponent = 17 }, TPM_BAD_KEY_PROPERTY },
 		{ 0, { .encScheme = TPM_ES_RSAESOAEP_SHA1_MGF1 }, TPM_BAD_KEY_PROPERTY },
 		{ 3, { .encScheme = TPM_ES_RSAESPKCSv15 }, TPM_BAD_KEY_PROPERTY },
 		{ 4, { .encScheme = TPM_ES_NONE }, TPM_BAD_KEY_PROPERTY },
@@ -175,6 +177,23 @@ START_TEST(parameters_of_other_algorithms_are_refused)
 }
 END_TEST
 
+START_TEST(a_key_is_of_version_1_1_or_tagged)
+{
+	struct key_template t = template_of(0);
+	struct tpm *tpm = test_owned_tpm();
+
+	t.key12 = false;
+	ck_assert_uint_eq(create_patched(tpm, &t, 0, 0x01010000), TPM_SUCCESS);
+	ck_assert_uint_eq(create_patched(tpm, &t, 0, 0x01010203), TPM_SUCCESS);
+	ck_assert_uint_eq(create_patched(tpm, &t, 0, 0x01020000), TPM_BAD_VERSION);
+	ck_assert_uint_eq(create_patched(tpm, &t, 0, 0x02010000), TPM_BAD_VERSION);
+	ck_assert_uint_eq(create_patched(tpm, &t, 0, TPM_TAG_KEY12 << 16), TPM_SUCCESS);
+	ck_assert_uint_eq(create_patched(tpm, &t, 0, TPM_TAG_KEY12 << 16 | 1), TPM_BAD_VERSION);
+	ck_assert_uint_eq(create_patched(tpm, &t, 0, TPM_TAG_KEY << 16), TPM_BAD_VERSION);
+	tpm_free(tpm);
+}
+END_TEST
+
 START_TEST(malformed_registers_of_a_key_are_refused)
 {
 	struct key_template t = template_of(0);
@@ -189,6 +208,8 @@ START_TEST(malformed_registers_of_a_key_are_refused)
 	ck_assert_uint_eq(test_create_key(tpm, &t, &key), TPM_INVALID_PCR_INFO);
 	info.len--;
 	t.key12 = true; /* needs the long structure */
+	ck_assert_uint_eq(test_create_key(tpm, &t, &key), TPM_INVALID_PCR_INFO);
+	test_pcr_info_long(tpm, 0, 1, 0, &info); /* no locality */
 	ck_assert_uint_eq(test_create_key(tpm, &t, &key), TPM_INVALID_PCR_INFO);
 	tpm_free(tpm);
 }
@@ -533,6 +554,7 @@ main(void)
 		keys_have_the_wanted_size_and_exponent,
 		a_key_that_cannot_be_is_not_made,
 		parameters_of_other_algorithms_are_refused,
+		a_key_is_of_version_1_1_or_tagged,
 		malformed_registers_of_a_key_are_refused,
 		only_storage_keys_have_children,
 		no_byte_of_a_key_can_be_changed,

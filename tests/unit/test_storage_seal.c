@@ -171,6 +171,23 @@ START_TEST(a_malformed_structure_of_registers_is_refused)
 }
 END_TEST
 
+START_TEST(a_selection_of_localities_has_one_and_none_that_does_not_exist)
+{
+	enum { CREATION_AT = 2, RELEASE_AT };
+	static const uint8_t none[] = { 0, 0x20, 0x3f };
+	struct tpm *tpm = test_owned_tpm();
+	struct blob info, sealed;
+
+	for (size_t i = 0; i < sizeof(none); i++)
+		for (size_t at = CREATION_AT; at <= RELEASE_AT; at++) {
+			test_pcr_info_long(tpm, 1, 1, 0x1f, &info);
+			info.data[at] = none[i];
+			ck_assert_uint_eq(test_seal(tpm, &info, "x", 1, &sealed), TPM_BADINDEX);
+		}
+	tpm_free(tpm);
+}
+END_TEST
+
 START_TEST(no_byte_of_sealed_data_can_be_changed)
 {
 	struct tpm *tpm = test_owned_tpm();
@@ -192,6 +209,29 @@ START_TEST(no_byte_of_sealed_data_can_be_changed)
 	sealed.data[8 + 8] ^= 1;
 	sealed.data[sealed.len - 1] ^= 1;
 	ck_assert_uint_eq(test_unseal(tpm, &sealed, data_auth, &got), TPM_DECRYPT_ERROR);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(the_version_of_sealed_data_is_the_one_it_was_sealed_with)
+{
+	static const struct {
+		uint8_t at;
+		TPM_RESULT expected;
+	} changes[] = { { 0, TPM_BAD_VERSION },
+			{ 1, TPM_BAD_VERSION },
+			{ 2, TPM_NOTSEALED_BLOB },
+			{ 3, TPM_NOTSEALED_BLOB } };
+	struct tpm *tpm = test_owned_tpm();
+	struct blob sealed, got;
+
+	ck_assert_uint_eq(test_seal(tpm, NULL, "secret", 6, &sealed), TPM_SUCCESS);
+	for (size_t i = 0; i < sizeof(changes) / sizeof(*changes); i++) {
+		sealed.data[changes[i].at] ^= 2;
+		ck_assert_uint_eq(test_unseal(tpm, &sealed, data_auth, &got), changes[i].expected);
+		sealed.data[changes[i].at] ^= 2;
+	}
+	ck_assert_uint_eq(test_unseal(tpm, &sealed, data_auth, &got), TPM_SUCCESS);
 	tpm_free(tpm);
 }
 END_TEST
@@ -409,6 +449,26 @@ START_TEST(sealx_needs_the_long_structure)
 }
 END_TEST
 
+START_TEST(what_sealx_sealed_needs_a_session_of_the_key_to_come_back)
+{
+	struct key_template open_srk = test_srk_key;
+	struct tpm *tpm = test_tpm();
+	struct test_session entity;
+	struct blob info, sealed;
+	struct call c;
+
+	open_srk.authDataUsage = TPM_AUTH_NEVER;
+	ck_assert_uint_eq(test_take_ownership(tpm, &open_srk), TPM_SUCCESS);
+	test_pcr_info_long(tpm, 0, 0, 0x1f, &info);
+	ck_assert_uint_eq(sealx(tpm, TPM_ET_XOR, &info, "secret", 6, &sealed), TPM_SUCCESS);
+	call_begin_oiap(&c, &entity, tpm, TPM_ORD_Unseal, data_auth);
+	call_handle(&c, TPM_KH_SRK);
+	writer_bytes(&c.params, sealed.data, sealed.len);
+	ck_assert_uint_eq(call_run(&c), TPM_AUTHFAIL);
+	tpm_free(tpm);
+}
+END_TEST
+
 START_TEST(what_sealx_sealed_is_unsealed_the_same_way)
 {
 	struct tpm *tpm = test_owned_tpm();
@@ -433,12 +493,15 @@ main(void)
 		sealed_data_can_be_bound_to_registers,
 		the_long_structure_binds_to_localities,
 		a_malformed_structure_of_registers_is_refused,
+		a_selection_of_localities_has_one_and_none_that_does_not_exist,
 		no_byte_of_sealed_data_can_be_changed,
+		the_version_of_sealed_data_is_the_one_it_was_sealed_with,
 		data_sealed_elsewhere_is_refused,
 		a_new_owner_cannot_unseal_what_the_old_one_sealed,
 		storage_keys_that_do_not_migrate_seal,
 		sealx_keeps_data_secret_on_its_way,
 		sealx_needs_the_long_structure,
+		what_sealx_sealed_needs_a_session_of_the_key_to_come_back,
 		what_sealx_sealed_is_unsealed_the_same_way,
 		NULL,
 	};
