@@ -82,10 +82,10 @@ tpm_Sign(struct command *c)
 	struct reader area = reader_sized(&c->in);
 	uint8_t digest[DIGEST_SIZE], signature[CRYPTO_RSA_MAX];
 
-	if (key->keyUsage != TPM_KEY_SIGNING && key->keyUsage != TPM_KEY_LEGACY)
-		return TPM_INVALID_KEYUSAGE;
 	if (area.left == 0)
 		return TPM_BAD_PARAMETER;
+	if (key->keyUsage != TPM_KEY_SIGNING && key->keyUsage != TPM_KEY_LEGACY)
+		return TPM_INVALID_KEYUSAGE;
 	switch (key->parms.sigScheme) {
 	case TPM_SS_RSASSAPKCS1v15_SHA1:
 		if (area.left != DIGEST_SIZE)
@@ -127,10 +127,12 @@ tpm_StirRandom(struct command *c)
 	return TPM_SUCCESS;
 }
 
-/* Whether a key may speak for others: TPM_CertifyKey and its kin. */
+/* Whether a key may speak for others, and for this one: TPM_CertifyKey and its kin. */
 static TPM_RESULT
 check_certifier(const struct key *cert, const struct key *certified)
 {
+	if (certified->keyUsage == TPM_KEY_MIGRATE || certified->keyUsage == TPM_KEY_AUTHCHANGE)
+		return TPM_INVALID_KEYUSAGE;
 	if (!key_signs_digests(cert))
 		return TPM_BAD_KEY_PROPERTY;
 	if (cert->keyUsage == TPM_KEY_IDENTITY && key_migratable(certified) &&
@@ -153,8 +155,11 @@ check_certify_pcrs(const struct command *c, const struct key *cert, const struct
 static bool
 needs_certify_info2(const struct key *key)
 {
-	return key->pcr.form == PCR_INFO_LONG &&
-	       (key->pcr.release.size > 2 || key->pcr.localityAtRelease != 0x1f);
+	const struct pcr_info *pcr = &key->pcr;
+
+	if (pcr->form == PCR_INFO_LONG)
+		return pcr->release.size > 2 || pcr->localityAtRelease != TPM_LOC_ALL;
+	return pcr->release.select[2] != 0;
 }
 
 /* What TPM_CERTIFY_INFO and TPM_CERTIFY_INFO2 have in common, up to parentPCRStatus. */

@@ -22,7 +22,8 @@
 #define BY_KEY_ALWAYS         AUTH_KEY_ALWAYS
 #define BY_KEY_ALWAYS_HANDLER AUTH_KEY_ALWAYS, AUTH_HANDLER
 #define BY_KEY_PUBLIC         AUTH_KEY_PUBLIC
-#define BY_KEYS               AUTH_KEY, AUTH_KEY
+#define BY_KEY_KEY_PUBLIC     AUTH_KEY, AUTH_KEY_PUBLIC
+#define BY_KEY_PUBLIC_KEY     AUTH_KEY_PUBLIC, AUTH_KEY
 #define BY_KEY_HANDLER        AUTH_KEY, AUTH_HANDLER
 #define BY_KEY_TRANSPORT      AUTH_KEY, AUTH_TRANSPORT
 #define BY_TRANSPORT          AUTH_TRANSPORT
@@ -145,9 +146,9 @@ static const struct ordinal table[] = {
 	CMD(TPM, Sign, KEY, BY_KEY, MEDIUM, "s", KEY_MAY(Sign)),
 	CMD(TPM, GetRandom, NO_HANDLE, NO_AUTH, SHORT, "4", .attributes = PURE),
 	CMD(TPM, StirRandom, NO_HANDLE, NO_AUTH, SHORT, "s", .attributes = PURE),
-	CMD(TPM, CertifyKey, KEY_KEY, BY_KEYS, MEDIUM, "d", .attributes = IGNORES_PCR,
+	CMD(TPM, CertifyKey, KEY_KEY, BY_KEY_KEY_PUBLIC, MEDIUM, "d", .attributes = IGNORES_PCR,
 	    KEY_MAY(CertifyKey)),
-	CMD(TPM, CertifyKey2, KEY_KEY, BY_KEYS, MEDIUM, "dd", .attributes = IGNORES_PCR,
+	CMD(TPM, CertifyKey2, KEY_KEY, BY_KEY_PUBLIC_KEY, MEDIUM, "dd", .attributes = IGNORES_PCR,
 	    KEY_MAY(CertifyKey2)),
 
 	/* Endorsement key (14) */

@@ -24,7 +24,8 @@ SHAPES = {
     "D": b"\0\x1b\1" + PCR_SHORT + b"\0\x1a" + struct.pack(">IIIII", 1, 1, 0, 1, 1),
     "*": SIZED,
 }
-TWO_AUTHS = {"BY_KEYS", "BY_KEY_HANDLER", "BY_KEY_OWNER", "SRK_OWNER", "BY_KEY_TRANSPORT"}
+TWO_AUTHS = {"BY_KEY_KEY_PUBLIC", "BY_KEY_PUBLIC_KEY", "BY_KEY_HANDLER", "BY_KEY_OWNER",
+             "SRK_OWNER", "BY_KEY_TRANSPORT"}
 
 
 def ordinal(prefix, name):

@@ -456,4 +456,5 @@ class Steps:
                 "s": lambda: self.sized(0, 300)}.get(code, lambda: r.randbytes(r.randrange(60)))()
 
 
-TWO_AUTHS = ("BY_KEYS", "BY_KEY_HANDLER", "BY_KEY_OWNER", "SRK_OWNER")
+TWO_AUTHS = ("BY_KEY_KEY_PUBLIC", "BY_KEY_PUBLIC_KEY", "BY_KEY_HANDLER", "BY_KEY_OWNER",
+             "SRK_OWNER")

@@ -148,6 +148,33 @@ START_TEST(a_key_certifies_another_whoever_of_them_needs_authdata)
 }
 END_TEST
 
+START_TEST(a_key_whose_public_half_is_free_is_certified_without_its_authdata)
+{
+	struct key_template open = test_signing_key, public_free = test_bind_key;
+	struct blob info, signature;
+	struct tpm *tpm = test_owned_tpm();
+
+	open.authDataUsage = TPM_AUTH_NEVER;
+	public_free.authDataUsage = TPM_AUTH_PRIV_USE_ONLY;
+	struct certified cert = make_certified(tpm, &open), key = make_certified(tpm, &public_free);
+	key.auth = NULL;
+	ck_assert_uint_eq(certify(tpm, TPM_ORD_CertifyKey, &cert, &key, &info, &signature),
+			  TPM_SUCCESS);
+	ck_assert_uint_eq(certify(tpm, TPM_ORD_CertifyKey2, &cert, &key, &info, &signature),
+			  TPM_SUCCESS);
+
+	/* but no key certifies like that */
+	open.authDataUsage = TPM_AUTH_PRIV_USE_ONLY;
+	cert = make_certified(tpm, &open);
+	cert.auth = NULL;
+	ck_assert_uint_eq(certify(tpm, TPM_ORD_CertifyKey, &cert, &key, &info, &signature),
+			  TPM_AUTHFAIL);
+	ck_assert_uint_eq(certify(tpm, TPM_ORD_CertifyKey2, &cert, &key, &info, &signature),
+			  TPM_AUTHFAIL);
+	tpm_free(tpm);
+}
+END_TEST
+
 START_TEST(without_the_right_authdata_nothing_is_certified)
 {
 	struct tpm *tpm = test_owned_tpm();
@@ -232,6 +259,29 @@ START_TEST(a_key_bound_to_localities_is_certified_by_the_longer_structure)
 }
 END_TEST
 
+START_TEST(a_key_bound_to_the_upper_registers_is_certified_by_the_longer_structure)
+{
+	struct key_template bound = test_bind_key;
+	struct blob pcr_info, shown, info, signature, expected;
+	struct tpm *tpm = test_owned_tpm();
+	struct certified cert = make_certified(tpm, &test_signing_key);
+
+	test_pcr_info(tpm, 1 << 16, &pcr_info);
+	bound.pcr_info = &pcr_info;
+	struct certified key = make_certified(tpm, &bound);
+	struct writer w = writer_of(shown.data, sizeof(shown.data));
+	write_pcr_selection(&w, 1 << 16);
+	writer_u8(&w, TPM_LOC_ALL);
+	writer_bytes(&w, pcr_info.data + 5, TPM_DIGEST_SIZE);
+	shown.len = w.len;
+	expect_certify_info2(&expected, &key.key, false, &shown, NULL);
+	ck_assert_uint_eq(certify(tpm, TPM_ORD_CertifyKey, &cert, &key, &info, &signature),
+			  TPM_SUCCESS);
+	assert_certified(&cert, &info, &expected, &signature);
+	tpm_free(tpm);
+}
+END_TEST
+
 START_TEST(a_certificate_tells_that_the_parent_is_bound)
 {
 	struct key_template bound = test_storage_key;
@@ -312,6 +362,23 @@ START_TEST(only_keys_that_sign_certify)
 		ck_assert_uint_eq(certify(tpm, ordinal, &legacy, &key, &info, &signature),
 				  TPM_SUCCESS);
 	}
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(a_key_for_migration_is_not_certified)
+{
+	struct key_template migration = test_storage_key;
+	struct blob info, signature;
+	struct tpm *tpm = test_owned_tpm();
+	struct certified cert = make_certified(tpm, &test_signing_key);
+
+	migration.usage = TPM_KEY_MIGRATE;
+	struct certified key = make_certified(tpm, &migration);
+	ck_assert_uint_eq(certify(tpm, TPM_ORD_CertifyKey, &cert, &key, &info, &signature),
+			  TPM_INVALID_KEYUSAGE);
+	ck_assert_uint_eq(certify(tpm, TPM_ORD_CertifyKey2, &cert, &key, &info, &signature),
+			  TPM_INVALID_KEYUSAGE);
 	tpm_free(tpm);
 }
 END_TEST
@@ -416,12 +483,15 @@ main(void)
 {
 	const TTest *const tests[] = {
 		a_key_certifies_another_whoever_of_them_needs_authdata,
+		a_key_whose_public_half_is_free_is_certified_without_its_authdata,
 		without_the_right_authdata_nothing_is_certified,
 		a_certificate_tells_the_registers_that_a_key_is_bound_to,
 		a_key_bound_to_localities_is_certified_by_the_longer_structure,
+		a_key_bound_to_the_upper_registers_is_certified_by_the_longer_structure,
 		a_certificate_tells_that_the_parent_is_bound,
 		a_bound_key_is_certified_while_its_registers_are_right,
 		only_keys_that_sign_certify,
+		a_key_for_migration_is_not_certified,
 		a_migratable_key_is_certified_as_such,
 		an_identity_certifies_nothing_that_migrates,
 		a_certified_migration_key_is_certified_for_its_authorities,

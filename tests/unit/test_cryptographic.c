@@ -327,6 +327,8 @@ START_TEST(keys_of_other_usages_do_not_sign)
 
 	ck_assert_uint_eq(test_sign(tpm, handle, key_auth, digest, 20, &signature),
 			  TPM_INVALID_KEYUSAGE);
+	ck_assert_uint_eq(test_sign(tpm, handle, key_auth, digest, 0, &signature),
+			  TPM_BAD_PARAMETER);
 	ck_assert_uint_eq(test_sign(tpm, TPM_KH_SRK, srk_auth, digest, 20, &signature),
 			  TPM_INVALID_KEYUSAGE);
 	tpm_free(tpm);
