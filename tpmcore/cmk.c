@@ -24,7 +24,7 @@ certified(const struct tpm *tpm, uint8_t tag, const uint8_t *first, const uint8_
 	return crypto_equal(expected, hmac, DIGEST_SIZE);
 }
 
-/* TPM_MSA_COMPOSITE [Part 2, 5.14]: the migration authorities a key may go by. */
+/* TPM_MSA_COMPOSITE [Part 2, 5.15]: the migration authorities a key may go by. */
 struct msa_list {
 	uint32_t count;
 	const uint8_t *digests;
@@ -51,7 +51,7 @@ listed(const struct msa_list *list, const uint8_t *digest)
 	return false;
 }
 
-/* TPM_CMK_AUTH [Part 2, 5.13], which a migration authority signed: restrictTicket. */
+/* TPM_CMK_AUTH [Part 2, 5.16], which a migration authority signed: restrictTicket. */
 struct cmk_auth {
 	const uint8_t *whole; /* CMK_AUTH_SIZE bytes */
 	const uint8_t *destinationKeyDigest;
@@ -289,6 +289,7 @@ tpm_CMK_ConvertMigration(struct command *c)
 	struct cmk_auth ticket = cmk_auth_of(reader_view(&c->in, CMK_AUTH_SIZE));
 	const uint8_t *sigTicket = reader_view(&c->in, DIGEST_SIZE);
 	uint8_t source[DIGEST_SIZE], destination[DIGEST_SIZE], pHash[DIGEST_SIZE];
+	uint8_t whole[DIGEST_SIZE];
 	struct private_area area = { 0 };
 	struct reader encData;
 	struct key key;
@@ -309,6 +310,9 @@ tpm_CMK_ConvertMigration(struct command *c)
 			      TPM_PT_CMK_MIGRATE);
 	if (rc == TPM_SUCCESS && !crypto_equal(pHash, area.migrationAuth, DIGEST_SIZE))
 		rc = TPM_AUTHFAIL;
+	key_public_digest(&key, whole);
+	if (rc == TPM_SUCCESS && !crypto_equal(whole, area.pubDataDigest, DIGEST_SIZE))
+		rc = TPM_INVALID_STRUCTURE;
 	if (rc == TPM_SUCCESS)
 		rc = check_ticket(c->tpm, &list, &ticket, sigTicket, destination, source);
 	area.payload = TPM_PT_MIGRATE_EXTERNAL;

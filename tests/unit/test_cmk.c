@@ -454,6 +454,10 @@ START_TEST(destination_takes_only_what_an_authority_approved)
 	ck_assert_uint_eq(convert(&good, &data, s.msa_list, 44, &random, &key), TPM_BAD_PARAMETER);
 	random.len++;
 	ck_assert_uint_eq(convert(&good, &data, s.msa_list, 44, &random, &key), TPM_SUCCESS);
+	s.key.data[10] ^= 1; /* authDataUsage: another public half than that of the blob */
+	ck_assert_uint_eq(convert(&good, &data, s.msa_list, 44, &random, &key),
+			  TPM_INVALID_STRUCTURE);
+	s.key.data[10] ^= 1;
 	s.key.data[9] = TPM_MIGRATABLE; /* keyFlags without TPM_MIGRATEAUTHORITY */
 	ck_assert_uint_eq(convert(&good, &data, s.msa_list, 44, &random, &key),
 			  TPM_INVALID_KEYUSAGE);
