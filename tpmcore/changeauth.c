@@ -139,7 +139,7 @@ tpm_ChangeAuthAsymStart(struct command *c)
 	return rc;
 }
 
-/* TPM_CHANGEAUTH_VALIDATE [Part 2, 12.1]: the new AuthData and a nonce, encrypted to the ephemeral
+/* TPM_CHANGEAUTH_VALIDATE [Part 2, 5.11]: the new AuthData and a nonce, encrypted to the ephemeral
  * key. */
 static TPM_RESULT
 read_new_auth(const struct tpm *tpm, const struct key *ephemeral, struct reader enc,

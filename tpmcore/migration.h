@@ -35,7 +35,7 @@ struct packed {
 };
 
 /*
- * migration_pack: TPM_MIGRATE_ASYMKEY [Part 2, 10.9] of a in an OAEP encoding with pHash whose seed
+ * migration_pack: TPM_MIGRATE_ASYMKEY [Part 2, 10.8] of a in an OAEP encoding with pHash whose seed
  * is the other part of the private key, XORed with random bytes, encrypted for destination. The
  * random bytes are those of the TPM or, given mask_seed (AuthData), MGF1 of that.
  */

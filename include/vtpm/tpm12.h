@@ -486,7 +486,7 @@ enum {
 	TPM_MIGRATEAUTHORITY = 0x10,
 };
 
-/* CMK restrictions [Part 2, 5.16]. */
+/* CMK restrictions [Part 2, 5.17]. */
 #define TPM_CMK_DELEGATE_SIGNING (1u << 31)
 #define TPM_CMK_DELEGATE_STORAGE (1u << 30)
 #define TPM_CMK_DELEGATE_BIND    (1u << 29)
@@ -542,7 +542,7 @@ enum {
 #define TPM_LOC_ZERO  (1u << 0)
 #define TPM_LOC_ALL   0x1fu
 
-/* TPM_KeyControlOwner [Part 2, 10]. */
+/* TPM_KeyControlOwner [Part 2, 10.9]. */
 enum {
 	TPM_KEY_CONTROL_OWNER_EVICT = 0x1,
 };
