@@ -59,6 +59,8 @@ counters_owner_clear(struct tpm *tpm)
 	for (uint32_t id = 0; id < MAX_COUNTERS; id++)
 		if (tpm->permanent.counters[id].valid)
 			counter_release(tpm, &tpm->permanent.counters[id]);
+	/* countID is of TPM_STCLEAR_DATA, which is reset [Part 3, 6.2]. */
+	tpm->stclear.counter_released = false;
 }
 
 TPM_RESULT

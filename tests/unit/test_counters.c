@@ -229,11 +229,16 @@ START_TEST(counters_go_with_the_owner)
 	struct tpm *tpm = test_owned_tpm();
 	uint32_t id = make(tpm, "gone");
 
+	ck_assert_uint_eq(increment(tpm, id), TPM_SUCCESS);
 	ck_assert_uint_eq(test_owner(tpm, TPM_ORD_OwnerClear, owner_auth), TPM_SUCCESS);
 	tpm_clear(tpm);
 	ck_assert_uint_eq(run(tpm, TPM_ORD_ReadCounter, id, NULL, NULL), TPM_BAD_COUNTER);
 	ck_assert_uint_eq(test_get_capability_u32(tpm, TPM_CAP_PROPERTY, TPM_CAP_PROP_COUNTERS),
 			  COUNTERS);
+
+	/* and the next owner has one to increment */
+	ck_assert_uint_eq(test_take_ownership(tpm, &test_srk_key), TPM_SUCCESS);
+	ck_assert_uint_eq(increment(tpm, make(tpm, "next")), TPM_SUCCESS);
 	tpm_free(tpm);
 }
 END_TEST
