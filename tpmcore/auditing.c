@@ -77,16 +77,9 @@ open_audit(struct tpm *tpm)
 void
 audit_command(struct command *c)
 {
-	uint8_t digest[DIGEST_SIZE], head[8] = { 0 };
-	size_t handles = 4u * c->row->out_handles;
-	struct writer w = writer_of(head + 4, 4);
-
-	writer_u32(&w, c->row->ordinal);
-	crypto_sha1(digest, SPANS(SPAN(head, sizeof(head)),
-				  SPAN(c->out.buf + handles, c->out.len - handles)));
 	open_audit(c->tpm);
 	extend_audit_digest(c->tpm, TPM_TAG_AUDIT_EVENT_IN, c->in_digest);
-	extend_audit_digest(c->tpm, TPM_TAG_AUDIT_EVENT_OUT, digest);
+	extend_audit_digest(c->tpm, TPM_TAG_AUDIT_EVENT_OUT, c->out_digest);
 }
 
 /* The list of the audited ordinals from start on; there is room for all of them. */

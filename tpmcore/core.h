@@ -251,16 +251,17 @@ enum auth_kind {
 
 /* Attributes of a command. */
 enum {
-	WHEN_DISABLED = 1 << 0,     /* available while the TPM is disabled */
-	WHEN_DEACTIVATED = 1 << 1,  /* ... deactivated */
-	WHEN_FAILED = 1 << 2,       /* ... after a failed self-test */
-	WHEN_POSTINIT = 1 << 3,     /* ... before TPM_Startup */
-	NEEDS_OWNER = 1 << 4,       /* TPM_NOSRK without one, as use of its AuthData or of a key */
-	NEEDS_NO_OWNER = 1 << 5,    /* TPM_OWNER_SET with one */
-	NO_TRANSPORT = 1 << 6,      /* TPM_NO_WRAP_TRANSPORT inside a transport session */
-	NO_TRANSPORT_DATA = 1 << 7, /* inside one, its parameters are in the clear */
-	AUDIT_NEVER = 1 << 8,       /* cannot be audited */
-	AUDIT_DEFAULT = 1 << 9,     /* audited until TPM_SetOrdinalAuditStatus */
+	WHEN_DISABLED = 1 << 0,    /* available while the TPM is disabled */
+	WHEN_DEACTIVATED = 1 << 1, /* ... deactivated */
+	WHEN_FAILED = 1 << 2,      /* ... after a failed self-test */
+	WHEN_POSTINIT = 1 << 3,    /* ... before TPM_Startup */
+	NEEDS_OWNER = 1 << 4,      /* TPM_NOSRK without one, as use of its AuthData or of a key */
+	NEEDS_NO_OWNER = 1 << 5,   /* TPM_OWNER_SET with one */
+	NO_TRANSPORT = 1 << 6,     /* TPM_NO_WRAP_TRANSPORT inside a transport session */
+	NO_DIGEST_DATA = 1 << 7,   /* its parameters are in no digest: neither audited nor, inside a
+				      transport session, hashed or encrypted */
+	AUDIT_NEVER = 1 << 8,      /* cannot be audited */
+	AUDIT_DEFAULT = 1 << 9,    /* audited until TPM_SetOrdinalAuditStatus */
 	PURE = 1 << 10,       /* changes nothing, not even volatile state, when it has no session */
 	KEEPS_SHA1 = 1 << 11, /* part of a SHA-1 thread; any other command ends the thread */
 	KEEPS_SAVED = 1 << 12, /* what TPM_SaveState kept stays valid */
@@ -528,9 +529,9 @@ void dictionary_failure(struct tpm *tpm);
 void dictionary_info_write(const struct tpm *tpm, struct writer *w);
 
 /*
- * auditing.c: audit_command records an audited command (c->audited) that succeeded, and its
- * response in c->out [Part 1, 17]; audit_status: whether an ordinal is audited; audit_manufacture:
- * only those are that are by default.
+ * auditing.c: audit_command records an audited command (c->audited) that succeeded, by its
+ * in_digest and out_digest [Part 1, 17]; audit_status: whether an ordinal is audited;
+ * audit_manufacture: only those are that are by default.
  */
 void audit_command(struct command *c);
 bool audit_status(const struct tpm *tpm, uint32_t ordinal);

@@ -291,15 +291,23 @@ command_out_digest(const struct command *c, struct span params, uint8_t *digest)
 	crypto_sha1(digest, SPANS(SPAN(head, sizeof(head)), params));
 }
 
-/* Appends the response's authorizations to out, whose parameters begin at params_at. */
+/* The digest of the response that c->out is, for its authorizations and its audit. */
 static void
-authorize_response(struct command *c, struct writer *out, size_t params_at)
+complete_out_digest(struct command *c)
 {
-	size_t digest_at = params_at + 4u * c->row->out_handles;
+	size_t handles = 4u * c->row->out_handles;
 
-	if (!c->has_out_digest)
-		command_out_digest(c, SPAN(out->buf + digest_at, out->len - digest_at),
-				   c->out_digest);
+	if (c->has_out_digest || (c->auth_count == 0 && !c->audited))
+		return;
+	if (c->row->attributes & NO_DIGEST_DATA)
+		handles = c->out.len;
+	command_out_digest(c, SPAN(c->out.buf + handles, c->out.len - handles), c->out_digest);
+}
+
+/* Appends the response's authorizations to out. */
+static void
+authorize_response(struct command *c, struct writer *out)
+{
 	for (unsigned i = 0; i < c->auth_count; i++) {
 		struct auth *a = &c->auth[i];
 		uint8_t hmac[DIGEST_SIZE], *rolling = rolling_nonce(a);
@@ -371,7 +379,9 @@ execute(struct command *c, const uint8_t *cmd, size_t cmd_len)
 		return rc;
 	transport_command(c);
 	c->audited = audit_status(tpm, c->row->ordinal);
-	crypto_sha1(c->in_digest, SPANS(SPAN(cmd + 6, 4), c->params));
+	crypto_sha1(c->in_digest,
+		    SPANS(SPAN(cmd + 6, 4),
+			  c->row->attributes & NO_DIGEST_DATA ? SPAN(NULL, 0) : c->params));
 	if (c->auth_count > 0 || !(c->row->attributes & PURE))
 		tpm->changed |= TPM_CHANGED_VOLATILE;
 	if ((rc = resolve_handles(c)) != TPM_SUCCESS)
@@ -401,15 +411,18 @@ command_run(struct tpm *tpm, unsigned locality, struct transport *transport, con
 	if (tpm->cancelled)
 		rc = TPM_FAIL;
 	drop_before(&c);
-	if (c.audited && rc == TPM_SUCCESS)
-		audit_command(&c);
+	if (rc == TPM_SUCCESS) {
+		complete_out_digest(&c);
+		if (c.audited)
+			audit_command(&c);
+	}
 	if (rc) {
 		crypto_wipe(response, TPM_HEADER_SIZE + c.out.len);
 		crypto_wipe(&c, sizeof(c));
 		return tpm_error_response(rc, response);
 	}
 	out.len += c.out.len;
-	authorize_response(&c, &out, TPM_HEADER_SIZE);
+	authorize_response(&c, &out);
 
 	struct writer header = writer_of(response, TPM_HEADER_SIZE);
 	writer_u16(&header, (uint16_t)(TPM_TAG_RSP_COMMAND + c.auth_count));

@@ -47,7 +47,7 @@ wrapped_command(struct wrapped *w, struct reader cmd, const struct ordinal **row
 	/* A wrong tag is left to the command itself to find out. */
 	if (!find_data(w, handles, auths <= 2 ? auths : 0, AUTH_IN_SIZE))
 		return TPM_BAD_PARAM_SIZE;
-	if ((*row)->attributes & NO_TRANSPORT_DATA)
+	if ((*row)->attributes & NO_DIGEST_DATA)
 		w->data_len = 0;
 	return TPM_SUCCESS;
 }
@@ -59,7 +59,7 @@ wrapped_response(struct wrapped *w, const struct ordinal *row)
 
 	/* An error has no handles, and no parameters either. */
 	(void)find_data(w, w->len > TPM_HEADER_SIZE ? row->out_handles : 0, auths, AUTH_OUT_SIZE);
-	if (row->attributes & NO_TRANSPORT_DATA)
+	if (row->attributes & NO_DIGEST_DATA)
 		w->data_len = 0;
 }
 

@@ -82,10 +82,23 @@ extend(uint8_t *digest, uint16_t tag, const struct writer *params, const struct 
 	reference_sha1(digest, event, w.len);
 }
 
+/* That a command whose digests are of these parameters was audited in between. */
+static void
+assert_audited(const struct audit *before, const struct audit *after, const struct writer *in,
+	       const struct writer *out)
+{
+	uint8_t expected[TPM_DIGEST_SIZE];
+
+	memcpy(expected, before->digest, sizeof(expected));
+	extend(expected, TPM_TAG_AUDIT_EVENT_IN, in, after);
+	extend(expected, TPM_TAG_AUDIT_EVENT_OUT, out, after);
+	ck_assert_mem_eq(after->digest, expected, sizeof(expected));
+}
+
 START_TEST(an_audited_command_extends_the_digest)
 {
 	struct tpm *tpm = test_owned_tpm();
-	uint8_t expected[TPM_DIGEST_SIZE], in[16], out[64];
+	uint8_t in[16], out[64];
 	struct writer in_w = writer_of(in, sizeof(in)), out_w = writer_of(out, sizeof(out));
 	struct call c;
 
@@ -104,10 +117,7 @@ START_TEST(an_audited_command_extends_the_digest)
 	writer_u32(&out_w, TPM_SUCCESS);
 	writer_u32(&out_w, TPM_ORD_GetRandom);
 	writer_bytes(&out_w, c.out.pos, c.out.left);
-	memcpy(expected, before.digest, sizeof(expected));
-	extend(expected, TPM_TAG_AUDIT_EVENT_IN, &in_w, &after);
-	extend(expected, TPM_TAG_AUDIT_EVENT_OUT, &out_w, &after);
-	ck_assert_mem_eq(after.digest, expected, sizeof(expected));
+	assert_audited(&before, &after, &in_w, &out_w);
 
 	ck_assert_uint_eq(set_status(tpm, owner_auth, TPM_ORD_GetRandom, 0), TPM_SUCCESS);
 	before = get_audit(tpm, 0);
@@ -115,6 +125,46 @@ START_TEST(an_audited_command_extends_the_digest)
 	ck_assert_uint_eq(test_plain_u32(tpm, TPM_ORD_GetRandom, 16), TPM_SUCCESS);
 	after = get_audit(tpm, 0);
 	ck_assert_mem_eq(after.digest, before.digest, TPM_DIGEST_SIZE);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(the_audit_covers_what_an_authorization_would)
+{
+	struct tpm *tpm = test_owned_tpm();
+	struct test_session s;
+	struct audit before, after;
+	uint8_t in[sizeof(struct blob)], out[16];
+	struct writer in_w = writer_of(in, sizeof(in)), out_w = writer_of(out, sizeof(out));
+	struct blob key;
+	struct call c;
+
+	ck_assert_uint_eq(set_status(tpm, owner_auth, TPM_ORD_OIAP, 1), TPM_SUCCESS);
+	ck_assert_uint_eq(set_status(tpm, owner_auth, TPM_ORD_LoadKey, 1), TPM_SUCCESS);
+	ck_assert_uint_eq(test_create_key(tpm, &test_signing_key, &key), TPM_SUCCESS);
+
+	/* nothing of TPM_OIAP ... */
+	before = get_audit(tpm, 0);
+	call_begin_oiap(&c, &s, tpm, TPM_ORD_LoadKey, srk_auth);
+	after = get_audit(tpm, 0);
+	writer_u32(&in_w, TPM_ORD_OIAP);
+	writer_u32(&out_w, TPM_SUCCESS);
+	writer_u32(&out_w, TPM_ORD_OIAP);
+	assert_audited(&before, &after, &in_w, &out_w);
+
+	/* ... and of TPM_LoadKey the handle too */
+	before = after;
+	call_handle(&c, TPM_KH_SRK);
+	writer_bytes(&c.params, key.data, key.len);
+	ck_assert_uint_eq(call_run(&c), TPM_SUCCESS);
+	after = get_audit(tpm, 0);
+	in_w.len = out_w.len = 0;
+	writer_u32(&in_w, TPM_ORD_LoadKey);
+	writer_bytes(&in_w, key.data, key.len);
+	writer_u32(&out_w, TPM_SUCCESS);
+	writer_u32(&out_w, TPM_ORD_LoadKey);
+	writer_u32(&out_w, c.handle);
+	assert_audited(&before, &after, &in_w, &out_w);
 	tpm_free(tpm);
 }
 END_TEST
@@ -278,6 +328,7 @@ main(void)
 {
 	const TTest *const tests[] = {
 		an_audited_command_extends_the_digest,
+		the_audit_covers_what_an_authorization_would,
 		each_boot_audits_anew,
 		some_commands_are_audited_from_the_factory,
 		clearing_restores_what_is_audited_and_begins_a_new_record,
