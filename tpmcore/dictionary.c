@@ -1,5 +1,5 @@
 /*
- * Dictionary attack mitigation [TPM Main Part 1, 25; Part 3, 9.4]: after a number of failed
+ * Dictionary attack mitigation [TPM Main Part 1, 25; Part 3, 9.3]: after a number of failed
  * authorizations every further one locks all authorizations for a time that doubles.
  */
 #include "tpmcore/commands.h"

@@ -1,4 +1,4 @@
-/* Integrity collection and reporting [TPM Main Part 3, 16], and the dynamic launch [3.2]. */
+/* Integrity collection and reporting [TPM Main Part 3, 16]. */
 #include "tpmcore/commands.h"
 
 /* Which localities may extend and reset a PCR, by the PC Client specification [TIS 1.21, 7.2]. */

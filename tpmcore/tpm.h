@@ -94,7 +94,7 @@ bool tpm_takes_long(const uint8_t *cmd, size_t cmd_len);
 size_t tpm_error_response(TPM_RESULT result, uint8_t *response);
 
 /*
- * The dynamic launch interface of locality 4 [TPM Main Part 3, 3.2; TIS 1.21]. Start resets PCRs
+ * The dynamic launch interface of locality 4 [TIS 1.21]. Start resets PCRs
  * 17-22 and begins a SHA-1 thread, end extends its digest into PCR 17 and sets tpmEstablished.
  * Return a result code and add to *changes as tpm_execute would.
  */
