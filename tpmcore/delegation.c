@@ -81,7 +81,6 @@ family_invalidate(struct command *c, struct family *f, struct reader opData)
 	struct permanent *p = &c->tpm->permanent;
 
 	(void)opData;
-	delegation_terminate(c->tpm, f->familyID);
 	for (unsigned i = 0; i < MAX_DELEGATES; i++)
 		if (p->delegates[i].valid && p->delegates[i].pub.familyID == f->familyID)
 			row_invalidate(&p->delegates[i]);
@@ -126,8 +125,10 @@ tpm_Delegate_Manage(struct command *c)
 		rc = TPM_DELEGATE_LOCK;
 	if (rc == TPM_SUCCESS && (opCode == 0 || opCode > TPM_FAMILY_INVALIDATE))
 		rc = TPM_BAD_PARAMETER;
-	if (rc == TPM_SUCCESS)
-		rc = family_operations[opCode](c, f, opData);
+	if (rc)
+		return rc;
+	delegation_terminate(c->tpm);
+	rc = family_operations[opCode](c, f, opData);
 	if (rc)
 		return rc;
 	if (c->auth_count == 0)
@@ -198,6 +199,7 @@ create_delegation(struct command *c, uint32_t type, bool increment)
 		return rc;
 	if (increment) {
 		f->verificationCount++;
+		delegation_terminate(c->tpm);
 		c->tpm->changed |= TPM_CHANGED_PERMANENT;
 	}
 	pub.verificationCount = f->verificationCount;
@@ -230,7 +232,7 @@ tpm_Delegate_LoadOwnerDelegation(struct command *c)
 	struct delegate_row row = { .valid = true };
 	TPM_RESULT rc = delegation_blob_read(reader_sized(&c->in), &b);
 
-	if (rc == TPM_SUCCESS && b.tag != TPM_TAG_DELEGATE_OWNER_BLOB)
+	if (b.tag != TPM_TAG_DELEGATE_OWNER_BLOB)
 		rc = TPM_INVALID_STRUCTURE;
 	if (rc == TPM_SUCCESS)
 		rc = by_owner ? check_used_family(c, b.pub.familyID) : check_no_owner_write(c->tpm);
@@ -250,7 +252,7 @@ tpm_Delegate_LoadOwnerDelegation(struct command *c)
 	if (rc)
 		return rc;
 	row.pub = b.pub;
-	delegation_terminate(c->tpm, p->delegates[index].pub.familyID);
+	delegation_terminate(c->tpm);
 	p->delegates[index] = row;
 	p->noOwnerNVWrite += !by_owner;
 	c->tpm->changed |= TPM_CHANGED_PERMANENT;

@@ -20,8 +20,11 @@ TPM_RESULT family_check(struct tpm *tpm, const struct delegate_public *pub);
  * AuthData. */
 const struct delegate_public *delegation_used(const struct command *c);
 
-/* delegation_terminate: ends the DSAP sessions of a family. */
-void delegation_terminate(struct tpm *tpm, uint32_t familyID);
+/*
+ * delegation_terminate: what a change of families, counts or rows ends: all DSAP sessions, and what
+ * TPM_SetOwnerPointer chose [Part 3, 19.1, 19.3, 19.4].
+ */
+void delegation_terminate(struct tpm *tpm);
 
 /* TPM_DELEGATE_OWNER_BLOB or TPM_DELEGATE_KEY_BLOB. All but pub are views. */
 struct delegation_blob {
@@ -34,14 +37,16 @@ struct delegation_blob {
 	struct span whole;
 };
 
-/* delegation_blob_read: takes all of r apart: TPM_INVALID_STRUCTURE. _check: its integrityDigest:
- * TPM_AUTHFAIL. */
+/*
+ * delegation_blob_read: takes all of r apart: TPM_BAD_PARAMETER for another tag than the two, else
+ * TPM_INVALID_STRUCTURE. _check: its integrityDigest: TPM_AUTHFAIL.
+ */
 TPM_RESULT delegation_blob_read(struct reader r, struct delegation_blob *b);
 TPM_RESULT delegation_blob_check(const struct tpm *tpm, const struct delegation_blob *b);
 
 /*
  * delegation_blob_auth: its AuthData; clear: it is not encrypted, as before there is an owner [Part
- * 3, 19.5]. TPM_INVALID_STRUCTURE.
+ * 3, 19.4]. TPM_INVALID_STRUCTURE.
  */
 TPM_RESULT delegation_blob_auth(const struct tpm *tpm, const struct delegation_blob *b, bool clear,
 				uint8_t *auth);

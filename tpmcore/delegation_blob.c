@@ -21,7 +21,7 @@ delegation_blob_read(struct reader r, struct delegation_blob *b)
 	b->whole = SPAN(r.pos, r.left);
 	b->tag = reader_u16(&r);
 	if (b->tag != TPM_TAG_DELEGATE_OWNER_BLOB && b->tag != TPM_TAG_DELG_KEY_BLOB)
-		return TPM_INVALID_STRUCTURE;
+		return TPM_BAD_PARAMETER;
 	marshal_delegate_public(&(struct marshal) { .r = &r }, &b->pub);
 	b->integrityDigest = reader_view(&r, DIGEST_SIZE);
 	if (b->tag == TPM_TAG_DELG_KEY_BLOB)
@@ -90,7 +90,7 @@ delegation_blob_write(struct command *c, struct delegate_public *pub, const stru
 	marshal_delegate_public(&(struct marshal) { .w = &w }, pub);
 	uint8_t *integrity = writer_reserve(&w, DIGEST_SIZE);
 	if (key) {
-		key_pubkey_digest(key, digest);
+		key_store_pubkey_digest(key, digest);
 		writer_bytes(&w, digest, DIGEST_SIZE);
 	}
 	writer_sized(&w, iv, sizeof(iv));

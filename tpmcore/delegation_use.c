@@ -1,4 +1,4 @@
-/* The use of delegations: TPM_DSAP [TPM Main Part 3, 18.3], TPM_SetOwnerPointer [19.9], and checks.
+/* The use of delegations: TPM_DSAP [TPM Main Part 3, 18.3], TPM_SetOwnerPointer [18.4], and checks.
  */
 #include "tpmcore/commands.h"
 #include "tpmcore/delegation.h"
@@ -92,11 +92,12 @@ delegation_used(const struct command *c)
 }
 
 void
-delegation_terminate(struct tpm *tpm, uint32_t familyID)
+delegation_terminate(struct tpm *tpm)
 {
 	for (struct session *s = tpm->stany.sessions; s < tpm->stany.sessions + MAX_SESSIONS; s++)
-		if (s->handle && s->protocol == TPM_PID_DSAP && s->delegation.familyID == familyID)
+		if (s->handle && s->protocol == TPM_PID_DSAP)
 			session_terminate(s);
+	tpm->stclear.ownerReference = TPM_KH_OWNER;
 }
 
 /* What a DSAP session is opened with: a row of the table or a blob, of a family that is enabled. */
@@ -121,11 +122,10 @@ find_delegation(struct command *c, uint8_t type, uint32_t keyHandle, struct read
 	}
 	if (type != TPM_ET_DEL_OWNER_BLOB && type != TPM_ET_DEL_KEY_BLOB)
 		return TPM_BAD_PARAMETER;
-	TPM_RESULT rc = delegation_blob_read(entityValue, &b);
-	if (rc == TPM_SUCCESS && (b.tag == TPM_TAG_DELG_KEY_BLOB) != (type == TPM_ET_DEL_KEY_BLOB))
-		rc = TPM_WRONG_ENTITYTYPE;
-	if (rc == TPM_SUCCESS)
-		rc = family_check(c->tpm, &b.pub);
+	if (delegation_blob_read(entityValue, &b) != TPM_SUCCESS ||
+	    (b.tag == TPM_TAG_DELG_KEY_BLOB) != (type == TPM_ET_DEL_KEY_BLOB))
+		return TPM_WRONG_ENTITYTYPE;
+	TPM_RESULT rc = family_check(c->tpm, &b.pub);
 	if (rc == TPM_SUCCESS)
 		rc = delegation_blob_check(c->tpm, &b);
 	if (rc == TPM_SUCCESS)
@@ -139,7 +139,7 @@ find_delegation(struct command *c, uint8_t type, uint32_t keyHandle, struct read
 
 		if (!key)
 			return key_not_found(keyHandle);
-		key_pubkey_digest(key, digest);
+		key_store_pubkey_digest(key, digest);
 		if (memcmp(digest, b.pubKeyDigest, DIGEST_SIZE) != 0)
 			return TPM_KEYNOTFOUND;
 		*entity = entity_key(key);

@@ -286,6 +286,16 @@ key_pubkey_digest(const struct key *key, uint8_t *digest)
 	crypto_sha1(digest, SPANS(SPAN(buf, w.len)));
 }
 
+void
+key_store_pubkey_digest(const struct key *key, uint8_t *digest)
+{
+	uint8_t buf[4 + CRYPTO_RSA_MAX];
+	struct writer w = writer_of(buf, sizeof(buf));
+
+	writer_sized(&w, key->rsa.n, key->rsa.n_len);
+	crypto_sha1(digest, SPANS(SPAN(buf, w.len)));
+}
+
 TPM_RESULT
 pubkey_read(struct reader *r, struct key *key)
 {

@@ -117,9 +117,13 @@ void key_write(struct writer *w, const struct key *key, const void *enc_data, si
 /* key_public_digest: pubDataDigest, SHA-1 of the TPM_KEY without encSize and encData. */
 void key_public_digest(const struct key *key, uint8_t *digest);
 
-/* key_pubkey_write: the key as TPM_PUBKEY [Part 2, 10.5]. key_pubkey_digest: SHA-1 of that. */
+/*
+ * key_pubkey_write: the key as TPM_PUBKEY [Part 2, 10.5]. key_pubkey_digest: SHA-1 of that.
+ * key_store_pubkey_digest: SHA-1 of TPM_STORE_PUBKEY [Part 2, 10.4], which is only the modulus.
+ */
 void key_pubkey_write(struct writer *w, const struct key *key);
 void key_pubkey_digest(const struct key *key, uint8_t *digest);
+void key_store_pubkey_digest(const struct key *key, uint8_t *digest);
 /* pubkey_read: a TPM_PUBKEY of RSA into the public members of key. TPM_BAD_KEY_PROPERTY for
  * another. */
 TPM_RESULT pubkey_read(struct reader *r, struct key *key);
