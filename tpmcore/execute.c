@@ -210,7 +210,8 @@ rolling_nonce(const struct auth *a)
 	return NULL;
 }
 
-static TPM_RESULT
+/* Before anything can fail: whatever does ends those that are there. */
+static void
 find_sessions(struct command *c)
 {
 	bool transport = c->row->auths[0] == AUTH_TRANSPORT || c->row->auths[1] == AUTH_TRANSPORT;
@@ -222,6 +223,15 @@ find_sessions(struct command *c)
 			a->transport = transport_find(c->tpm, a->handle);
 		else
 			a->session = session_find(c->tpm, a->handle);
+	}
+}
+
+static TPM_RESULT
+check_sessions(struct command *c)
+{
+	for (unsigned i = 0; i < c->auth_count; i++) {
+		struct auth *a = &c->auth[i];
+
 		if (!rolling_nonce(a))
 			return TPM_INVALID_AUTHHANDLE;
 		if (i == 0 && c->row->attributes & INSERTS_AUTH &&
@@ -384,9 +394,13 @@ execute(struct command *c, const uint8_t *cmd, size_t cmd_len)
 			  c->row->attributes & NO_DIGEST_DATA ? SPAN(NULL, 0) : c->params));
 	if (c->auth_count > 0 || !(c->row->attributes & PURE))
 		tpm->changed |= TPM_CHANGED_VOLATILE;
-	if ((rc = resolve_handles(c)) != TPM_SUCCESS)
-		return rc;
-	if ((rc = find_sessions(c)) == TPM_SUCCESS && (rc = authorize(c)) == TPM_SUCCESS) {
+	find_sessions(c);
+	rc = resolve_handles(c);
+	if (rc == TPM_SUCCESS)
+		rc = check_sessions(c);
+	if (rc == TPM_SUCCESS)
+		rc = authorize(c);
+	if (rc == TPM_SUCCESS) {
 		rc = c->before && tpm_cancelled(tpm) ? TPM_FAIL : c->row->handler(c);
 		if (rc == TPM_SUCCESS && c->out.failed)
 			rc = TPM_SIZE;

@@ -42,6 +42,31 @@ START_TEST(the_second_wrong_secret_has_a_code_of_its_own_and_ends_both_sessions)
 }
 END_TEST
 
+START_TEST(a_wrong_handle_ends_the_sessions_beside_it)
+{
+	static const uint32_t no_key = 0x01ffffff, no_session = 0x02ffffff;
+	struct tpm *tpm = test_owned_tpm();
+	uint32_t key = test_make_key(tpm, &test_signing_key, NULL);
+	struct test_session s = test_oiap_open(tpm, key_auth), wrong = { .handle = no_session };
+	struct call c;
+
+	ck_assert_uint_eq(test_sign_in(tpm, no_key, &s), TPM_INVALID_KEYHANDLE);
+	ck_assert_uint_eq(test_flush(tpm, s.handle, TPM_RT_AUTH), TPM_INVALID_AUTHHANDLE);
+	for (int first = 0; first < 2; first++) {
+		s = test_oiap_open(tpm, key_auth);
+		call_begin(&c, tpm, TPM_ORD_CertifyKey);
+		call_handle(&c, key);
+		call_handle(&c, key);
+		writer_bytes(&c.params, digest, sizeof(digest));
+		call_session(&c, first ? &wrong : &s);
+		call_session(&c, first ? &s : &wrong);
+		ck_assert_uint_eq(call_run(&c), TPM_INVALID_AUTHHANDLE);
+		ck_assert_uint_eq(test_flush(tpm, s.handle, TPM_RT_AUTH), TPM_INVALID_AUTHHANDLE);
+	}
+	tpm_free(tpm);
+}
+END_TEST
+
 START_TEST(a_session_goes_on_while_its_caller_wants)
 {
 	struct tpm *tpm = test_owned_tpm();
@@ -272,6 +297,7 @@ main(void)
 	const TTest *const tests[] = {
 		a_wrong_secret_fails_and_ends_the_session,
 		the_second_wrong_secret_has_a_code_of_its_own_and_ends_both_sessions,
+		a_wrong_handle_ends_the_sessions_beside_it,
 		a_session_goes_on_while_its_caller_wants,
 		an_osap_session_goes_on_while_its_caller_wants,
 		a_command_cannot_be_replayed,
