@@ -258,8 +258,8 @@ enum {
 	NEEDS_OWNER = 1 << 4,      /* TPM_NOSRK without one, as use of its AuthData or of a key */
 	NEEDS_NO_OWNER = 1 << 5,   /* TPM_OWNER_SET with one */
 	NO_TRANSPORT = 1 << 6,     /* TPM_NO_WRAP_TRANSPORT inside a transport session */
-	NO_DIGEST_DATA = 1 << 7,   /* its parameters are in no digest: neither audited nor, inside a
-				      transport session, hashed or encrypted */
+	NO_DIGEST_DATA = 1 << 7,   /* its parameters are in no digest; inside a transport session
+				      its response is in the clear, for the rest see clear below */
 	AUDIT_NEVER = 1 << 8,      /* cannot be audited */
 	AUDIT_DEFAULT = 1 << 9,    /* audited until TPM_SetOrdinalAuditStatus */
 	PURE = 1 << 10,       /* changes nothing, not even volatile state, when it has no session */
@@ -296,6 +296,8 @@ struct ordinal {
 	uint32_t owner_permission; /* TPM_DELEGATE_*: what a DSAP session for the owner must permit;
 				      0: not delegable */
 	uint32_t key_permission;   /* TPM_KEY_DELEGATE_* */
+	uint8_t clear; /* inside a transport session: leading bytes of its parameters that are in
+			  the clear */
 };
 
 const struct ordinal *ordinal_find(uint32_t ordinal);
@@ -581,8 +583,10 @@ void ticks_write(const struct tpm *tpm, uint64_t ticks, struct writer *w);
 /* cmk.c: whether TPM_CMK_SetRestrictions lets a DSAP session use the key. */
 bool cmk_may_be_delegated(const struct tpm *tpm, const struct key *key);
 
-/* transport.c: transport_command: a command outside of the exclusive transport session ends that
- * session. */
+/*
+ * transport.c: transport_command: a command outside of the exclusive transport session, even one
+ * that is no good, ends that session.
+ */
 void transport_command(struct command *c);
 void transport_end_exclusive(struct tpm *tpm); /* if there is one */
 struct transport *transport_find(struct tpm *tpm, uint32_t handle);

@@ -379,10 +379,12 @@ execute(struct command *c, const uint8_t *cmd, size_t cmd_len)
 	struct tpm *tpm = c->tpm;
 	TPM_RESULT rc = parse(c, cmd, cmd_len);
 
-	if (rc)
+	if (rc == TPM_SUCCESS)
+		rc = check_state(c);
+	if (rc) {
+		transport_command(c);
 		return rc;
-	if ((rc = check_state(c)) != TPM_SUCCESS)
-		return rc;
+	}
 	/* The response authorizations must fit behind whatever the handler writes. */
 	c->out.size -= c->auth_count * AUTH_OUT_SIZE;
 	if (c->row->duration != DURATION_SHORT && (rc = keep_before(c)) != TPM_SUCCESS)

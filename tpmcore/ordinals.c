@@ -189,9 +189,11 @@ static const struct ordinal table[] = {
 	CMD(TPM, OIAP, NO_HANDLE, NO_AUTH, SHORT, "",
 	    .attributes = WHEN_OFF | NO_DIGEST_DATA),
 	CMD(TPM, OSAP, NO_HANDLE, NO_AUTH, SHORT, "24d",
-	    .attributes = WHEN_OFF | NEEDS_OWNER | NO_DIGEST_DATA),
+	    .attributes = WHEN_OFF | NEEDS_OWNER | NO_DIGEST_DATA,
+	    .clear = 2 + 4 + DIGEST_SIZE),
 	CMD(TPM, DSAP, NO_HANDLE, NO_AUTH, SHORT, "24ds",
-	    .attributes = WHEN_OFF | NEEDS_OWNER | NO_DIGEST_DATA),
+	    .attributes = WHEN_OFF | NEEDS_OWNER | NO_DIGEST_DATA,
+	    .clear = 2 + 4 + DIGEST_SIZE + 4 /* all but entityValue */),
 	CMD(TPM, SetOwnerPointer, NO_HANDLE, NO_AUTH, SHORT, "24", .attributes = NEEDS_OWNER),
 
 	/* Delegation (19) */

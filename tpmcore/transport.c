@@ -31,8 +31,10 @@ transport_free(struct tpm *tpm, struct transport *t)
 void
 transport_end_exclusive(struct tpm *tpm)
 {
-	if (tpm->stany.exclusive != 0)
-		transport_free(tpm, transport_find(tpm, tpm->stany.exclusive));
+	if (tpm->stany.exclusive == 0)
+		return;
+	transport_free(tpm, transport_find(tpm, tpm->stany.exclusive));
+	tpm->changed |= TPM_CHANGED_VOLATILE;
 }
 
 void
@@ -42,7 +44,8 @@ transport_command(struct command *c)
 
 	if (c->transport)
 		within = c->transport->handle;
-	else if (c->row->auths[0] == AUTH_TRANSPORT || c->row->auths[1] == AUTH_TRANSPORT)
+	else if (c->auth_count > 0 &&
+		 (c->row->auths[0] == AUTH_TRANSPORT || c->row->auths[1] == AUTH_TRANSPORT))
 		within = c->auth[c->auth_count - 1].handle;
 	if (within != c->tpm->stany.exclusive)
 		transport_end_exclusive(c->tpm);

@@ -47,8 +47,9 @@ wrapped_command(struct wrapped *w, struct reader cmd, const struct ordinal **row
 	/* A wrong tag is left to the command itself to find out. */
 	if (!find_data(w, handles, auths <= 2 ? auths : 0, AUTH_IN_SIZE))
 		return TPM_BAD_PARAM_SIZE;
-	if ((*row)->attributes & NO_DIGEST_DATA)
-		w->data_len = 0;
+	size_t clear = (*row)->clear < w->data_len ? (*row)->clear : w->data_len;
+	w->data += clear;
+	w->data_len -= clear;
 	return TPM_SUCCESS;
 }
 
@@ -102,13 +103,10 @@ hash_keys(struct tpm *tpm, const struct wrapped *w, const struct ordinal *row, u
 
 	for (; count < 2 && row->handles[count] == HANDLE_KEY; count++) {
 		const struct key *key = key_find(tpm, reader_u32(&handles), NULL);
-		const uint8_t size[4] = { 0, 0, key ? (uint8_t)(key->rsa.n_len >> 8) : 0,
-					  key ? (uint8_t)key->rsa.n_len : 0 };
 
 		if (!key)
 			return TPM_INVALID_KEYHANDLE;
-		crypto_sha1(digests + count * DIGEST_SIZE,
-			    SPANS(SPAN(size, sizeof(size)), SPAN(key->rsa.n, key->rsa.n_len)));
+		key_store_pubkey_digest(key, digests + count * DIGEST_SIZE);
 	}
 	memset(hash, 0, DIGEST_SIZE);
 	if (count > 0)

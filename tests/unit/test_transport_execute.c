@@ -1,3 +1,4 @@
+#include "tests/unit/delegation_client.h"
 #include "tests/unit/transport_client.h"
 
 #include <tpmcore/core.h>
@@ -54,6 +55,41 @@ START_TEST(handles_of_a_response_are_in_the_clear)
 	    TPM_SUCCESS);
 	ck_assert_uint_eq(transport_result(&response), TPM_SUCCESS);
 	ck_assert_uint_eq(test_flush(tpm, handle, TPM_RT_KEY), TPM_SUCCESS);
+	tpm_free(tpm);
+}
+END_TEST
+
+START_TEST(of_dsap_only_the_delegation_is_encrypted)
+{
+	struct tpm *tpm = test_owned_tpm();
+	struct transport_client t = { .tpm = tpm,
+				      .attributes = TPM_TRANSPORT_ENCRYPT | TPM_TRANSPORT_LOG,
+				      .algId = TPM_ALG_MGF1,
+				      .encScheme = TPM_ES_NONE };
+	struct wish wish = wish_to_read_pubek(tpm);
+	struct wrapped_shape shape = { .clear = 2 + 4 + TPM_DIGEST_SIZE + 4, .no_data = true };
+	struct blob storage, delegation, response;
+	struct call c;
+
+	ck_assert_uint_eq(delegate_owner(tpm, &wish, false, &delegation), TPM_SUCCESS);
+	ck_assert_uint_eq(transport_establish_encrypted(
+			      &t, test_make_key(tpm, &test_storage_key, &storage), &storage),
+			  TPM_SUCCESS);
+	call_begin(&c, tpm, TPM_ORD_DSAP);
+	writer_u16(&c.params, TPM_ET_DEL_OWNER_BLOB);
+	writer_u32(&c.params, 0);
+	writer_bytes(&c.params, zeros, sizeof(zeros));
+	writer_sized(&c.params, delegation.data, delegation.len);
+	ck_assert_uint_eq(transport_execute(&t, &c, &shape, &response), TPM_SUCCESS);
+	ck_assert_uint_eq(transport_result(&response), TPM_SUCCESS);
+	/* Of OSAP nothing is. */
+	call_begin(&c, tpm, TPM_ORD_OSAP);
+	writer_u16(&c.params, TPM_ET_OWNER);
+	writer_u32(&c.params, TPM_KH_OWNER);
+	writer_bytes(&c.params, zeros, sizeof(zeros));
+	shape.clear = c.params.len;
+	ck_assert_uint_eq(transport_execute(&t, &c, &shape, &response), TPM_SUCCESS);
+	ck_assert_uint_eq(transport_result(&response), TPM_SUCCESS);
 	tpm_free(tpm);
 }
 END_TEST
@@ -169,6 +205,38 @@ START_TEST(exclusive_session_ends_with_the_first_command_outside)
 }
 END_TEST
 
+START_TEST(even_a_command_that_is_no_good_ends_the_exclusive_session)
+{
+	static const struct {
+		uint16_t tag;
+		uint32_t ordinal;
+		TPM_RESULT rc;
+	} cases[] = {
+		{ TPM_TAG_RQU_COMMAND, 0x9999, TPM_BAD_ORDINAL },
+		{ TPM_TAG_RSP_COMMAND, TPM_ORD_GetTicks, TPM_BADTAG },
+		{ TPM_TAG_RQU_COMMAND, TPM_ORD_Extend, TPM_BAD_PARAM_SIZE },
+		{ TPM_TAG_RQU_AUTH1_COMMAND, TPM_ORD_GetTicks, TPM_BADTAG },
+		{ TPM_TAG_RQU_COMMAND, TPM_ORD_ExecuteTransport, TPM_BAD_PARAM_SIZE },
+	};
+	struct tpm *tpm = test_owned_tpm();
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct transport_client t = transport_establish_plain(tpm, TPM_TRANSPORT_EXCLUSIVE);
+		uint8_t command[TPM_HEADER_SIZE];
+		struct writer w = writer_of(command, sizeof(command));
+		struct blob response;
+
+		writer_u16(&w, cases[i].tag);
+		writer_u32(&w, sizeof(command));
+		writer_u32(&w, cases[i].ordinal);
+		ck_assert_uint_eq(test_send(tpm, command, w.len, &response), cases[i].rc);
+		ck_assert(bench.changed & TPM_CHANGED_VOLATILE);
+		transport_assert_dead(&t);
+	}
+	tpm_free(tpm);
+}
+END_TEST
+
 START_TEST(dynamic_launch_ends_the_exclusive_session)
 {
 	struct tpm *tpm = test_owned_tpm();
@@ -270,10 +338,12 @@ main(void)
 {
 	const TTest *const tests[] = {
 		handles_of_a_response_are_in_the_clear,
+		of_dsap_only_the_delegation_is_encrypted,
 		command_may_end_the_session_that_carries_it,
 		transport_and_state_commands_cannot_be_wrapped,
 		malformed_wrapped_commands_are_refused,
 		exclusive_session_ends_with_the_first_command_outside,
+		even_a_command_that_is_no_good_ends_the_exclusive_session,
 		dynamic_launch_ends_the_exclusive_session,
 		exclusive_session_that_was_saved_is_not_exclusive_any_more,
 		sha1_thread_runs_through_a_session,

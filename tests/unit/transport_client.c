@@ -243,8 +243,8 @@ transport_execute(struct transport_client *t, struct call *c, const struct wrapp
 	memcpy(wrapped, c->command, wrapped_len);
 	uint8_t *data =
 	    find_data(wrapped, wrapped_len, shape->handles, TPM_TAG_RQU_COMMAND, SESSION_IN, &len);
-	if (shape->no_data)
-		len = 0;
+	data += shape->clear;
+	len -= shape->clear;
 	transport_hash(h1, NUMBERS(c->ordinal), data, len);
 	transport_hash(in, NUMBERS(TPM_ORD_ExecuteTransport, (uint32_t)wrapped_len), h1,
 		       sizeof(h1));

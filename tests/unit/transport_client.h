@@ -29,7 +29,8 @@ struct transport_client {
 /* What a wrapped command is like: how much of it is not DATAW, and not DATAR. */
 struct wrapped_shape {
 	unsigned handles, out_handles;
-	bool no_data;
+	size_t clear;                /* leading bytes of the parameters */
+	bool no_data;                /* no DATAR */
 	const uint8_t *pub_key_hash; /* of the log; NULL: zeros */
 };
 
