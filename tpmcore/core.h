@@ -375,6 +375,12 @@ struct entity entity_number(uint16_t type, uint32_t number, const uint8_t *secre
 struct entity entity_data(const uint8_t *secret);
 
 /*
+ * entity_find (sessions.c): what TPM_OSAP calls type and value. TPM_BAD_PARAMETER,
+ * TPM_INVALID_KEYHANDLE, TPM_BADINDEX, TPM_BAD_COUNTER: no such thing.
+ */
+TPM_RESULT entity_find(struct tpm *tpm, uint16_t type, uint32_t value, struct entity *entity);
+
+/*
  * auth_verify: checks authorization i of the command against entity: session, HMAC, delegation.
  * TPM_AUTHFAIL for the first, TPM_AUTH2FAIL for the second; failures count as dictionary attack.
  * Handlers call it for AUTH_HANDLER.

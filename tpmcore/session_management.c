@@ -52,15 +52,48 @@ context_nonce(const struct tpm *tpm, const struct resource *r)
 	return r->session ? tpm->stany.contextNonceSession : tpm->stany.contextNonceKey;
 }
 
-/* TPM_CONTEXT_SENSITIVE [Part 2, 18.2] of a resource. */
+static bool
+speaks_for_key(const struct session *s, const struct key *key)
+{
+	return memcmp(s->entityId, entity_key(key).id, DIGEST_SIZE) == 0;
+}
+
+/*
+ * Tells one AuthData of an OSAP or DSAP session's entity from another: once the owner's, the SRK's,
+ * an NV area's or a counter's is new, sessions are invalid, be they active or saved [Part 3, 17.2,
+ * 20.1]. Zeros: no such entity, or a loaded key, of which check_entity knows.
+ */
+static void
+entity_mark(struct tpm *tpm, const struct session *s, uint8_t *mark)
+{
+	struct reader number = reader_of(s->entityId, 4);
+	struct entity e = { 0 };
+
+	if (s->entityType == TPM_ET_KEYHANDLE)
+		e = speaks_for_key(s, &tpm->permanent.srk) ? entity_key(&tpm->permanent.srk) : e;
+	else if (s->protocol != TPM_PID_OIAP)
+		(void)entity_find(tpm, s->entityType, reader_u32(&number), &e);
+	memset(mark, 0, DIGEST_SIZE);
+	if (e.secret)
+		crypto_hmac(mark, tpm->permanent.tpmProof, DIGEST_SIZE,
+			    SPANS(SPAN(e.secret, DIGEST_SIZE)));
+}
+
+/* TPM_CONTEXT_SENSITIVE [Part 2, 18.2] of a resource; a session's mark is its last part. */
 static void
 sensitive_write(struct tpm *tpm, struct writer *w, const struct resource *r, void *slot)
 {
+	uint8_t mark[DIGEST_SIZE];
+
 	writer_u16(w, TPM_TAG_CONTEXT_SENSITIVE);
 	writer_bytes(w, context_nonce(tpm, r), DIGEST_SIZE);
 	size_t size_at = w->len;
 	writer_u32(w, 0);
 	resource_marshal(&(struct marshal) { .w = w }, r, slot);
+	if (r->type == TPM_RT_AUTH) {
+		entity_mark(tpm, slot, mark);
+		writer_bytes(w, mark, DIGEST_SIZE);
+	}
 	writer_patch_u32(w, size_at, (uint32_t)(w->len - size_at - 4));
 }
 
@@ -135,6 +168,35 @@ context_save(struct command *c, uint32_t type, uint32_t handle, const uint8_t *l
 	return TPM_SUCCESS;
 }
 
+/*
+ * Whether a context is of this boot and was not loaded before. A key's may be of an earlier boot,
+ * as its wrapped blob may, unless the key itself ends with the boot [Part 3, 21.3].
+ */
+static bool
+context_fresh(struct tpm *tpm, const struct context *b, const uint8_t *nonce, const void *copy)
+{
+	const struct resource *r = resource_of(b->resourceType);
+	const struct key_slot *k = copy;
+
+	if (b->resourceType == TPM_RT_KEY && !k->parentPCRStatus &&
+	    !(k->key.keyFlags & TPM_VOLATILE))
+		return true;
+	return crypto_equal(nonce, context_nonce(tpm, r), DIGEST_SIZE) &&
+	       (!r->session || context_place(tpm, b->contextCount));
+}
+
+/* A mark that was not there yet when the context was saved is none that could be wrong. */
+static TPM_RESULT
+check_mark(struct tpm *tpm, const struct context *b, const struct session *s, struct reader mark)
+{
+	uint8_t now[DIGEST_SIZE];
+
+	if (b->resourceType != TPM_RT_AUTH || mark.left == 0)
+		return TPM_SUCCESS;
+	entity_mark(tpm, s, now);
+	return crypto_equal(now, mark.pos, DIGEST_SIZE) ? TPM_SUCCESS : TPM_RESOURCEMISSING;
+}
+
 /* The blob, checked and taken apart into the resource that copy has room for. */
 static TPM_RESULT
 context_open(struct tpm *tpm, struct reader blob, struct context *b, void *copy)
@@ -158,18 +220,16 @@ context_open(struct tpm *tpm, struct reader blob, struct context *b, void *copy)
 	struct marshal m = { .r = &r };
 	marshal_tag(&m, TPM_TAG_CONTEXT_SENSITIVE);
 	const uint8_t *nonce = reader_view(&r, DIGEST_SIZE);
-	bool fresh = nonce && crypto_equal(nonce, context_nonce(tpm, res), DIGEST_SIZE) &&
-		     (!res->session || context_place(tpm, b->contextCount));
 	reader_u32(&r);
 	resource_marshal(&m, res, copy);
+	struct reader mark = r;
+	if (b->resourceType == TPM_RT_AUTH && r.left > 0)
+		reader_view(&r, DIGEST_SIZE);
+	TPM_RESULT rc = TPM_BADCONTEXT;
+	if (reader_done(&r) && context_fresh(tpm, b, nonce, copy))
+		rc = check_mark(tpm, b, copy, mark);
 	crypto_wipe(buf, sizeof(buf));
-	return fresh && reader_done(&r) ? TPM_SUCCESS : TPM_BADCONTEXT;
-}
-
-static bool
-speaks_for_key(const struct session *s, const struct key *key)
-{
-	return memcmp(s->entityId, entity_key(key).id, DIGEST_SIZE) == 0;
+	return rc;
 }
 
 /* The key that an OSAP or DSAP session is for must be there, under the handle that is named. */

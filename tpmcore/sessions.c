@@ -13,9 +13,8 @@ tpm_OIAP(struct command *c)
 	return TPM_SUCCESS;
 }
 
-/* The entity that an OSAP session is for. */
-static TPM_RESULT
-find_entity(struct tpm *tpm, uint8_t type, uint32_t value, struct entity *entity)
+TPM_RESULT
+entity_find(struct tpm *tpm, uint16_t type, uint32_t value, struct entity *entity)
 {
 	struct key *key = NULL;
 	struct nv_area *area;
@@ -86,7 +85,7 @@ tpm_OSAP(struct command *c)
 	struct entity entity;
 	struct session *s;
 	const struct delegate_public *delegation = NULL;
-	TPM_RESULT rc = find_entity(c->tpm, (uint8_t)entityType, entityValue, &entity);
+	TPM_RESULT rc = entity_find(c->tpm, (uint8_t)entityType, entityValue, &entity);
 
 	if (rc)
 		return rc;

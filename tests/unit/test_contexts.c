@@ -212,18 +212,88 @@ START_TEST(count_of_contexts_never_wraps)
 }
 END_TEST
 
-START_TEST(contexts_end_with_the_power)
+START_TEST(only_the_context_of_a_lasting_key_outlives_the_power)
 {
+	struct key_template volatile_key = test_signing_key, bound_key = test_storage_key;
 	struct tpm *tpm = test_owned_tpm();
 	struct test_session s = test_oiap_open(tpm, owner_auth);
-	struct blob session, key;
-	uint32_t handle = test_make_key(tpm, &test_signing_key, NULL);
+	struct blob session, key, lasting, fleeting, pcr_info, child, below;
+	uint32_t handle = test_make_key(tpm, &test_signing_key, &key), bound;
 
 	ck_assert_uint_eq(save_context(tpm, TPM_RT_AUTH, s.handle, &session), TPM_SUCCESS);
-	ck_assert_uint_eq(save_context(tpm, TPM_RT_KEY, handle, &key), TPM_SUCCESS);
+	ck_assert_uint_eq(save_context(tpm, TPM_RT_KEY, handle, &lasting), TPM_SUCCESS);
+	volatile_key.flags = TPM_VOLATILE;
+	handle = test_make_key(tpm, &volatile_key, NULL);
+	ck_assert_uint_eq(save_context(tpm, TPM_RT_KEY, handle, &fleeting), TPM_SUCCESS);
+	/* One whose parent is bound to PCRs is loaded through that again. */
+	test_pcr_info(tpm, 1u << 3, &pcr_info);
+	bound_key.pcr_info = &pcr_info;
+	bound = test_make_key(tpm, &bound_key, NULL);
+	ck_assert_uint_eq(test_create_key_under(tpm, bound, key_auth, &test_signing_key, &child),
+			  TPM_SUCCESS);
+	ck_assert_uint_eq(test_load_key_under(tpm, bound, key_auth, &child, &handle), TPM_SUCCESS);
+	ck_assert_uint_eq(save_context(tpm, TPM_RT_KEY, handle, &below), TPM_SUCCESS);
+
 	test_reboot(tpm);
 	ck_assert_uint_eq(load_context(tpm, &session, 0, true, &handle), TPM_BADCONTEXT);
-	ck_assert_uint_eq(load_context(tpm, &key, 0, true, &handle), TPM_BADCONTEXT);
+	ck_assert_uint_eq(load_context(tpm, &fleeting, 0, true, &handle), TPM_BADCONTEXT);
+	ck_assert_uint_eq(load_context(tpm, &below, 0, true, &handle), TPM_BADCONTEXT);
+	ck_assert_uint_eq(load_context(tpm, &lasting, 0, true, &handle), TPM_SUCCESS);
+	test_assert_signs(tpm, handle, &key);
+	/* ... but not the owner. */
+	tpm_clear(tpm);
+	ck_assert_uint_eq(test_take_ownership(tpm, &test_srk_key), TPM_SUCCESS);
+	ck_assert_uint_eq(load_context(tpm, &lasting, 0, true, &handle), TPM_BADCONTEXT);
+	tpm_free(tpm);
+}
+END_TEST
+
+/* The secret that the owner gives to itself or the SRK. */
+static void
+change_auth_of(struct tpm *tpm, uint16_t entity)
+{
+	struct test_session s;
+	struct call c;
+
+	ck_assert_uint_eq(test_osap(tpm, &s, TPM_ET_OWNER, 0, owner_auth), TPM_SUCCESS);
+	call_begin(&c, tpm, TPM_ORD_ChangeAuthOwner);
+	call_session(&c, &s);
+	writer_u16(&c.params, TPM_PID_ADCP);
+	call_new_auth(&c, false, data_auth);
+	writer_u16(&c.params, entity);
+	ck_assert_uint_eq(call_run(&c), TPM_SUCCESS);
+}
+
+START_TEST(saved_sessions_end_with_the_secret_that_they_are_for)
+{
+	enum { OWNER, SRK, NV, OIAP, COUNT };
+	static const uint32_t index = 0x2000,
+			      attributes = TPM_NV_PER_AUTHREAD | TPM_NV_PER_AUTHWRITE;
+	struct tpm *tpm = test_owned_tpm();
+	struct test_session s[COUNT];
+	struct blob contexts[COUNT];
+	uint32_t handle;
+
+	ck_assert_uint_eq(test_nv_define(tpm, owner_auth, index, attributes, 8), TPM_SUCCESS);
+	ck_assert_uint_eq(test_osap(tpm, &s[OWNER], TPM_ET_OWNER, 0, owner_auth), TPM_SUCCESS);
+	ck_assert_uint_eq(test_osap(tpm, &s[SRK], TPM_ET_SRK, 0, srk_auth), TPM_SUCCESS);
+	ck_assert_uint_eq(test_osap(tpm, &s[NV], TPM_ET_NV, index, nv_auth), TPM_SUCCESS);
+	s[OIAP] = test_oiap_open(tpm, owner_auth);
+	for (unsigned i = 0; i < COUNT; i++)
+		ck_assert_uint_eq(save_context(tpm, TPM_RT_AUTH, s[i].handle, &contexts[i]),
+				  TPM_SUCCESS);
+	/* An area that is defined anew may have another AuthData, or be gone. */
+	ck_assert_uint_eq(test_nv_define(tpm, owner_auth, index, attributes, 0), TPM_SUCCESS);
+	ck_assert_uint_eq(load_context(tpm, &contexts[NV], 0, true, &handle), TPM_RESOURCEMISSING);
+	ck_assert_uint_eq(load_context(tpm, &contexts[SRK], 0, true, &handle), TPM_SUCCESS);
+	ck_assert_uint_eq(save_context(tpm, TPM_RT_AUTH, s[SRK].handle, &contexts[SRK]),
+			  TPM_SUCCESS);
+	change_auth_of(tpm, TPM_ET_SRK);
+	ck_assert_uint_eq(load_context(tpm, &contexts[SRK], 0, true, &handle), TPM_RESOURCEMISSING);
+	change_auth_of(tpm, TPM_ET_OWNER);
+	ck_assert_uint_eq(load_context(tpm, &contexts[OWNER], 0, true, &handle),
+			  TPM_RESOURCEMISSING);
+	ck_assert_uint_eq(load_context(tpm, &contexts[OIAP], 0, true, &handle), TPM_SUCCESS);
 	tpm_free(tpm);
 }
 END_TEST
@@ -441,7 +511,8 @@ main(void)
 		session_for_owner_or_srk_needs_no_entity,
 		saved_sessions_are_counted_and_limited,
 		count_of_contexts_never_wraps,
-		contexts_end_with_the_power,
+		only_the_context_of_a_lasting_key_outlives_the_power,
+		saved_sessions_end_with_the_secret_that_they_are_for,
 		only_what_is_there_and_of_its_type_is_saved,
 		flushing_what_is_not_there_is_told_by_type,
 		sessions_of_a_key_end_with_it,
