@@ -1,11 +1,27 @@
-/* Changing AuthData [TPM Main Part 3, 17]; the asymmetric way [28.2] is here, too. */
+/* Changing AuthData [TPM Main Part 3, 17]; the asymmetric way [27.4] is here, too. */
 #include "tpmcore/commands.h"
 
 /*
- * Replaces the AuthData at the head of a decrypted private area, TPM_SEALED_DATA or
- * TPM_STORE_ASYMKEY: both begin with payload:1, AuthData:20. The old one authorizes through check.
+ * Where the AuthData is in a decrypted private area, TPM_SEALED_DATA or TPM_STORE_ASYMKEY: both are
+ * payload:1, AuthData:20, 20 bytes of this kind and 20 of that, and something that is sized.
  */
-enum { AUTH_AT = 1 };
+enum { AUTH_AT = 1, SIZED_AT = AUTH_AT + 3 * DIGEST_SIZE };
+
+static bool
+is_entity(uint16_t entityType, const uint8_t *plain, size_t len)
+{
+	struct reader r = reader_of(plain, len);
+	uint8_t payload = reader_u8(&r);
+
+	reader_view(&r, SIZED_AT - AUTH_AT);
+	reader_sized(&r);
+	if (!reader_done(&r))
+		return false;
+	return entityType == TPM_ET_DATA
+		   ? payload == TPM_PT_SEAL
+		   : payload == TPM_PT_ASYM || payload == TPM_PT_MIGRATE_RESTRICTED ||
+			 payload == TPM_PT_MIGRATE_EXTERNAL;
+}
 
 /* Decrypts encData with the parent; checks that it is an entity of entityType. plain has
  * CRYPTO_RSA_MAX bytes. */
@@ -20,10 +36,7 @@ open_entity(const struct command *c, uint16_t entityType, struct reader encData,
 	TPM_RESULT rc = key_decrypt(c->tpm, c->key[0], plain, len, encData);
 	if (rc)
 		return rc;
-	bool sealed = *len > 0 && plain[0] == TPM_PT_SEAL;
-	if (*len < AUTH_AT + DIGEST_SIZE || sealed != (entityType == TPM_ET_DATA))
-		return TPM_INVALID_STRUCTURE;
-	return TPM_SUCCESS;
+	return is_entity(entityType, plain, *len) ? TPM_SUCCESS : TPM_INVALID_STRUCTURE;
 }
 
 static TPM_RESULT
@@ -129,7 +142,7 @@ tpm_ChangeAuthAsymStart(struct command *c)
 	TPM_RESULT rc = create_ephemeral_key(c, &slot);
 	if (rc)
 		return rc;
-	certify_info_write(&c->out, &slot->key, true, antiReplay);
+	certify_info_write(&c->out, &slot->key, false, antiReplay);
 	crypto_sha1(digest, SPANS(SPAN(c->out.buf, c->out.len)));
 	rc = key_sign_sha1(c, c->key[0], digest);
 	writer_u32(&c->out, slot->handle);

@@ -1,8 +1,8 @@
-/* Commands that 1.2 keeps of 1.1 [TPM Main Part 3, 28]. */
+/* Commands that 1.2 keeps of 1.1 [TPM Main Part 3, 27]. */
 #include "tpmcore/commands.h"
 #include "tpmcore/resources.h"
 
-/* [Part 3, 28.1] */
+/* [Part 3, 27.1.1] */
 TPM_RESULT
 tpm_EvictKey(struct command *c)
 {
@@ -14,7 +14,7 @@ tpm_EvictKey(struct command *c)
 	return TPM_SUCCESS;
 }
 
-/* [Part 3, 28.2] */
+/* [Part 3, 27.1.2] */
 TPM_RESULT
 tpm_Terminate_Handle(struct command *c)
 {
@@ -28,7 +28,7 @@ tpm_Terminate_Handle(struct command *c)
 
 static const uint8_t no_label[16];
 
-/* [Part 3, 28.3] The key's sessions stay: they are swapped one by one. */
+/* [Part 3, 27.2.1] The key's sessions stay: they are swapped one by one. */
 TPM_RESULT
 tpm_SaveKeyContext(struct command *c)
 {
@@ -52,14 +52,14 @@ load_context(struct command *c, uint32_t type)
 	return context_load(c, blob, NULL, false);
 }
 
-/* [Part 3, 28.4] */
+/* [Part 3, 27.2.2] */
 TPM_RESULT
 tpm_LoadKeyContext(struct command *c)
 {
 	return load_context(c, TPM_RT_KEY);
 }
 
-/* [Part 3, 28.5] */
+/* [Part 3, 27.2.3] */
 TPM_RESULT
 tpm_SaveAuthContext(struct command *c)
 {
@@ -68,14 +68,14 @@ tpm_SaveAuthContext(struct command *c)
 	return context_save(c, TPM_RT_AUTH, c->handle[0], no_label);
 }
 
-/* [Part 3, 28.6] */
+/* [Part 3, 27.2.4] */
 TPM_RESULT
 tpm_LoadAuthContext(struct command *c)
 {
 	return load_context(c, TPM_RT_AUTH);
 }
 
-/* [Part 3, 28.7] There is one DIR. */
+/* [Part 3, 27.3.1] There is one DIR. */
 TPM_RESULT
 tpm_DirWriteAuth(struct command *c)
 {
@@ -86,7 +86,7 @@ tpm_DirWriteAuth(struct command *c)
 	return TPM_SUCCESS;
 }
 
-/* [Part 3, 28.8] */
+/* [Part 3, 27.3.2] */
 TPM_RESULT
 tpm_DirRead(struct command *c)
 {
@@ -96,7 +96,7 @@ tpm_DirRead(struct command *c)
 	return TPM_SUCCESS;
 }
 
-/* [Part 3, 28.9] Ends all authorization sessions, the saved ones too. */
+/* [Part 3, 27.5] Ends all authorization sessions, the saved ones too. */
 TPM_RESULT
 tpm_Reset(struct command *c)
 {

@@ -251,7 +251,7 @@ static const struct ordinal table[] = {
 	CMD(TPM, DAA_Join, RAW, OWNER, LONG, "1ss", OWNER_MAY(DAA_Join)),
 	CMD(TPM, DAA_Sign, RAW, OWNER, LONG, "1ss", OWNER_MAY(DAA_Sign)),
 
-	/* Deprecated commands (28) */
+	/* Deprecated commands (27) */
 	CMD(TPM, EvictKey, KEY, NO_AUTH, SHORT, "", .attributes = IGNORES_PCR),
 	CMD(TPM, Terminate_Handle, RAW, NO_AUTH, SHORT, "", .attributes = WHEN_OFF),
 	CMD(TPM, SaveKeyContext, KEY, NO_AUTH, SHORT, "", .attributes = IGNORES_PCR),

@@ -150,6 +150,45 @@ START_TEST(authdata_changes_only_the_right_way)
 }
 END_TEST
 
+START_TEST(what_changes_is_a_key_or_sealed_data_to_the_last_byte)
+{
+	enum { SIZE_AT = 1 + 3 * TPM_DIGEST_SIZE };
+	static const struct {
+		const struct change *how;
+		uint8_t payload, size, len; /* of the sized part, and how much of it there is */
+		TPM_RESULT rc;
+	} cases[] = {
+		{ &key_change, TPM_PT_ASYM, 32, 32, TPM_SUCCESS },
+		{ &key_change, TPM_PT_MIGRATE_RESTRICTED, 32, 32, TPM_SUCCESS },
+		{ &key_change, TPM_PT_MIGRATE_EXTERNAL, 32, 32, TPM_SUCCESS },
+		{ &key_change, TPM_PT_ASYM, 32, 31, TPM_INVALID_STRUCTURE },
+		{ &key_change, TPM_PT_ASYM, 32, 33, TPM_INVALID_STRUCTURE },
+		{ &key_change, TPM_PT_BIND, 32, 32, TPM_INVALID_STRUCTURE },
+		{ &key_change, TPM_PT_MIGRATE, 32, 32, TPM_INVALID_STRUCTURE },
+		{ &key_change, TPM_PT_CMK_MIGRATE, 32, 32, TPM_INVALID_STRUCTURE },
+		{ &data_change, TPM_PT_SEAL, 32, 32, TPM_SUCCESS },
+		{ &data_change, TPM_PT_SEAL, 32, 31, TPM_INVALID_STRUCTURE },
+		{ &data_change, TPM_PT_SEAL, 32, 33, TPM_INVALID_STRUCTURE },
+	};
+	struct tpm *tpm = test_owned_tpm();
+	EVP_PKEY *srk = test_srk_public(tpm);
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		uint8_t plain[SIZE_AT + 4 + 64] = { cases[i].payload };
+		struct blob enc_data = { .len = 256 }, changed;
+
+		memcpy(plain + 1, cases[i].how->old_auth, TPM_DIGEST_SIZE);
+		plain[SIZE_AT + 3] = cases[i].size;
+		ck_assert_int_eq(reference_rsa(srk, REFERENCE_ENCRYPT, RSA_PKCS1_OAEP_PADDING,
+					       enc_data.data, plain, SIZE_AT + 4u + cases[i].len),
+				 256);
+		ck_assert_uint_eq(change_auth(tpm, cases[i].how, &enc_data, &changed), cases[i].rc);
+	}
+	EVP_PKEY_free(srk);
+	tpm_free(tpm);
+}
+END_TEST
+
 START_TEST(new_authdata_needs_a_session_that_hides_it)
 {
 	struct tpm *tpm = test_owned_tpm();
@@ -296,7 +335,7 @@ read_ephemeral(struct reader *r, const struct blob *identity, struct ephemeral *
 	reader_sized(r);
 	const uint8_t *pubkey_digest = reader_view(r, TPM_DIGEST_SIZE);
 	ck_assert_mem_eq(reader_view(r, TPM_DIGEST_SIZE), nonce, sizeof(nonce));
-	ck_assert_uint_eq(reader_u8(r), 1);  /* parentPCRStatus */
+	ck_assert_uint_eq(reader_u8(r), 0);  /* parentPCRStatus: it has no parent */
 	ck_assert_uint_eq(reader_u32(r), 0); /* PCRInfo */
 	reference_sha1(signed_digest, info, (size_t)(r->pos - info));
 	struct reader sig = reader_sized(r);
@@ -509,6 +548,7 @@ main(void)
 		authdata_of_a_key_changes,
 		authdata_of_sealed_data_changes,
 		authdata_changes_only_the_right_way,
+		what_changes_is_a_key_or_sealed_data_to_the_last_byte,
 		new_authdata_needs_a_session_that_hides_it,
 		the_owners_authdata_changes,
 		the_srks_authdata_changes,
