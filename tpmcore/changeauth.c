@@ -94,11 +94,12 @@ tpm_ChangeAuthOwner(struct command *c)
 		return rc;
 	if (entityType == TPM_ET_OWNER) {
 		memcpy(p->ownerAuth, auth, DIGEST_SIZE);
-		session_terminate_entity(c->tpm, entity_owner(c->tpm));
 	} else {
 		memcpy(p->srk.usageAuth, auth, DIGEST_SIZE);
 		session_terminate_entity(c->tpm, entity_key(&p->srk));
 	}
+	/* Those of the owner who changes either */
+	session_terminate_entity(c->tpm, entity_owner(c->tpm));
 	c->tpm->changed |= TPM_CHANGED_PERMANENT;
 	crypto_wipe(auth, sizeof(auth));
 	return TPM_SUCCESS;

@@ -265,11 +265,11 @@ static TPM_RESULT
 renew(struct command *c, struct delegate_public *pub)
 {
 	const struct family *f = family_find(c->tpm, pub->familyID);
+	TPM_RESULT rc = f ? check_used_family(c, pub->familyID) : TPM_BADINDEX;
 
-	if (!f)
-		return TPM_BADINDEX;
-	pub->verificationCount = f->verificationCount;
-	return check_used_family(c, pub->familyID);
+	if (rc == TPM_SUCCESS)
+		pub->verificationCount = f->verificationCount;
+	return rc;
 }
 
 static TPM_RESULT

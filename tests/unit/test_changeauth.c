@@ -257,16 +257,19 @@ END_TEST
 START_TEST(the_srks_authdata_changes)
 {
 	struct tpm *tpm = test_owned_tpm();
-	struct test_session osap;
+	struct test_session osap, owner;
 	struct blob sealed, key;
 	uint32_t handle;
 
 	ck_assert_uint_eq(test_create_key(tpm, &test_bind_key, &key), TPM_SUCCESS);
 	test_osap_key(tpm, &osap, TPM_KH_SRK, srk_auth);
+	ck_assert_uint_eq(test_osap(tpm, &owner, TPM_ET_OWNER, TPM_KH_OWNER, owner_auth),
+			  TPM_SUCCESS);
 	ck_assert_uint_eq(change_auth_owner(tpm, owner_auth, TPM_PID_ADCP, TPM_ET_SRK),
 			  TPM_SUCCESS);
 	ck_assert(bench.changed & TPM_CHANGED_PERMANENT);
 	ck_assert_uint_eq(test_flush(tpm, osap.handle, TPM_RT_AUTH), TPM_INVALID_AUTHHANDLE);
+	ck_assert_uint_eq(test_flush(tpm, owner.handle, TPM_RT_AUTH), TPM_INVALID_AUTHHANDLE);
 	ck_assert_uint_eq(test_seal(tpm, NULL, "x", 1, &sealed), TPM_AUTHFAIL);
 	ck_assert_uint_eq(test_load_key_under(tpm, TPM_KH_SRK, new_auth, &key, &handle),
 			  TPM_SUCCESS); /* it is the same key */

@@ -301,6 +301,31 @@ START_TEST(a_delegate_hands_on_no_more_than_it_has)
 }
 END_TEST
 
+START_TEST(a_delegate_renews_no_row_of_another_family)
+{
+	enum { COUNT_AT = 4 + 51 - 4 }; /* of a row: its index, TPM_DELEGATE_PUBLIC */
+	struct tpm *tpm = test_owned_tpm();
+	struct wish wish = wish_to_read_pubek(tpm), other = wish_to_read_pubek(tpm);
+	struct blob mine, old, next, families, rows;
+	struct test_session s;
+	struct call c;
+
+	wish.permissions = TPM_DELEGATE_Delegate_UpdateVerification;
+	ck_assert_uint_eq(delegate_owner(tpm, &other, false, &old), TPM_SUCCESS);
+	ck_assert_uint_eq(delegation_load(tpm, owner_auth, 2, &old), TPM_SUCCESS);
+	ck_assert_uint_eq(delegate_owner(tpm, &other, true, &next), TPM_SUCCESS);
+	ck_assert_uint_eq(delegate_owner(tpm, &wish, false, &mine), TPM_SUCCESS);
+	ck_assert_uint_eq(delegation_dsap_owner(tpm, &s, &mine), TPM_SUCCESS);
+	call_begin(&c, tpm, TPM_ORD_Delegate_UpdateVerification);
+	writer_sized(&c.params, "\0\0\0\2", 4);
+	call_session(&c, &s);
+	ck_assert_uint_eq(call_run(&c), TPM_DELEGATE_FAMILY);
+	delegation_tables(tpm, &families, &rows);
+	ck_assert_uint_eq(rows.data[COUNT_AT + 3], 1);
+	tpm_free(tpm);
+}
+END_TEST
+
 /* A certified migration key for an approved authority, loaded. */
 static uint32_t
 make_cmk(struct tpm *tpm)
@@ -379,6 +404,7 @@ main(void)
 		what_is_no_blob_is_told_by_command,
 		the_use_of_a_key_is_delegated,
 		a_delegate_hands_on_no_more_than_it_has,
+		a_delegate_renews_no_row_of_another_family,
 		the_owner_restricts_delegated_use_of_certified_migration_keys,
 		NULL,
 	};
