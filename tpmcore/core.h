@@ -57,7 +57,7 @@ struct session {
 	struct delegate_public delegation; /* DSAP */
 };
 
-/* A transport session [Part 2, 13.3, TPM_TRANSPORT_INTERNAL]. */
+/* A transport session [Part 2, 13.2, TPM_TRANSPORT_INTERNAL]. */
 struct transport {
 	uint32_t handle; /* 0: free */
 	uint32_t attributes;
@@ -530,7 +530,7 @@ void permanent_flag_set(struct tpm *tpm, unsigned flag, bool value);
 
 /*
  * dictionary.c: TPM_DEFEND_LOCK_RUNNING while locked out; a failed authorization; TPM_DA_INFO, or
- * TPM_DA_INFO_LIMITED where the owner wants so [Part 2, 21.10].
+ * TPM_DA_INFO_LIMITED where the owner wants so [Part 2, 21.7 and 21.8].
  */
 TPM_RESULT dictionary_check(struct command *c);
 void dictionary_failure(struct tpm *tpm);
@@ -546,10 +546,10 @@ bool audit_status(const struct tpm *tpm, uint32_t ordinal);
 void audit_manufacture(struct tpm *tpm);
 
 /*
- * delegation.c: delegation_check: whether a DSAP session with this delegation may run the command:
- * permission bit, family, PCRs, locality. delegation_owner_secret: for an OIAP session of the
- * owner, puts the delegation that TPM_SetOwnerPointer chose in place of the owner's secret, if one
- * is chosen.
+ * delegation_use.c: delegation_check: whether a DSAP session with this delegation may run the
+ * command: permission bit, family, PCRs, locality. delegation_owner_secret: for an OIAP session of
+ * the owner, puts the delegation that TPM_SetOwnerPointer chose in place of the owner's secret, if
+ * one is chosen.
  */
 TPM_RESULT delegation_check(const struct command *c, const struct delegate_public *pub);
 TPM_RESULT delegation_owner_secret(struct command *c, struct entity *entity);

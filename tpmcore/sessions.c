@@ -1,4 +1,4 @@
-/* Authorization sessions [TPM Main Part 3, 18]. TPM_DSAP is in delegation.c. */
+/* Authorization sessions [TPM Main Part 3, 18]. TPM_DSAP is in delegation_use.c. */
 #include "tpmcore/commands.h"
 
 TPM_RESULT

@@ -160,7 +160,7 @@ struct nv_public {
 };
 void marshal_nv_public(struct marshal *m, struct nv_public *pub);
 
-/* TPM_DELEGATE_PUBLIC [Part 2, 20.5], permissions included. */
+/* TPM_DELEGATE_PUBLIC [Part 2, 20.8], permissions included. */
 struct delegate_public {
 	uint8_t rowLabel;
 	struct pcr_info_short pcr;
@@ -172,7 +172,7 @@ struct delegate_public {
 };
 void marshal_delegate_public(struct marshal *m, struct delegate_public *pub);
 
-/* TPM_FAMILY_TABLE_ENTRY [Part 2, 20.4]. */
+/* TPM_FAMILY_TABLE_ENTRY [Part 2, 20.5]. */
 struct family {
 	bool valid;
 	uint8_t label;

@@ -151,7 +151,7 @@ plain_secret(const struct command *c, struct reader secret, struct transport *t)
 	return TPM_SUCCESS;
 }
 
-/* Action 2: a TPM_TRANSPORT_AUTH [Part 2, 13.2] that is encrypted with a key. */
+/* Action 2: a TPM_TRANSPORT_AUTH [Part 2, 13.5] that is encrypted with a key. */
 static TPM_RESULT
 encrypted_secret(struct command *c, struct reader secret, struct transport *t)
 {

@@ -13,8 +13,8 @@
 TPM_RESULT transport_verify(struct command *c, unsigned i);
 
 /*
- * transport_log_in, transport_log_out: TPM_TRANSPORT_LOG_IN and TPM_TRANSPORT_LOG_OUT [Part 2, 13.5
- * and 13.6] of a session that keeps a log; pubKeyHash and parameters are digests.
+ * transport_log_in, transport_log_out: TPM_TRANSPORT_LOG_IN and TPM_TRANSPORT_LOG_OUT [Part 2, 13.3
+ * and 13.4] of a session that keeps a log; pubKeyHash and parameters are digests.
  */
 void transport_log_in(struct transport *t, const uint8_t *parameters, const uint8_t *pubKeyHash);
 void transport_log_out(struct transport *t, const struct command *c, uint64_t ticks,

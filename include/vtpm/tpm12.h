@@ -647,7 +647,7 @@ enum {
 #define TPM_KEY_DELEGATE_Seal                   (1u << 1)
 #define TPM_KEY_DELEGATE_LoadKey                (1u << 0)
 
-/* Family operations [Part 2, 20.3]. */
+/* Family operations [Part 2, 20.14]. */
 enum {
 	TPM_FAMILY_CREATE = 0x1,
 	TPM_FAMILY_ENABLE = 0x2,
@@ -655,7 +655,7 @@ enum {
 	TPM_FAMILY_INVALIDATE = 0x4,
 };
 
-/* Family flags [Part 2, 20.4]. */
+/* Family flags [Part 2, 20.3]. */
 #define TPM_FAMFLAG_DELEGATE_ADMIN_LOCK (1u << 1)
 #define TPM_FAMFLAG_ENABLE              (1u << 0)
 
@@ -746,7 +746,7 @@ enum {
 	TPM_DA_ACTION_FAILURE_MODE = 0x8,
 };
 
-/* DAA sizes [Part 2, 22]. */
+/* DAA sizes [Part 2, 22.1]. */
 enum {
 	TPM_DAA_SIZE_r0 = 43,
 	TPM_DAA_SIZE_r1 = 43,
