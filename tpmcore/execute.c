@@ -89,16 +89,6 @@ read_auth(struct reader *r, struct auth *a)
 	reader_bytes(r, a->hmac, DIGEST_SIZE);
 }
 
-/* Any other command, also one that is refused, ends a SHA-1 thread [Part 3, 13.1]. */
-static void
-end_sha1_thread(struct tpm *tpm, const struct ordinal *row)
-{
-	if (tpm->stany.hash == HASH_NONE || (row && row->attributes & KEEPS_SHA1))
-		return;
-	tpm->stany.hash = HASH_NONE;
-	tpm->changed |= TPM_CHANGED_VOLATILE;
-}
-
 static TPM_RESULT
 parse(struct command *c, const uint8_t *cmd, size_t cmd_len)
 {
@@ -110,7 +100,6 @@ parse(struct command *c, const uint8_t *cmd, size_t cmd_len)
 	if (r.failed || size != cmd_len || cmd_len > TPM_BUFFER_SIZE)
 		return TPM_BAD_PARAM_SIZE;
 	c->row = ordinal_find(ordinal);
-	end_sha1_thread(c->tpm, c->row);
 	if (tag < TPM_TAG_RQU_COMMAND || tag > TPM_TAG_RQU_AUTH2_COMMAND)
 		return TPM_BADTAG;
 	if (!c->row)
@@ -373,6 +362,22 @@ drop_before(struct command *c)
 	free(c->before);
 }
 
+/*
+ * Ends what goes on only while no other command comes, not even one that is no good: the SHA-1
+ * thread [Part 3, 13.1] and an exclusive transport session [24].
+ */
+static void
+interrupt(struct command *c)
+{
+	struct stany *s = &c->tpm->stany;
+
+	if (s->hash != HASH_NONE && !(c->row && c->row->attributes & KEEPS_SHA1)) {
+		s->hash = HASH_NONE;
+		c->tpm->changed |= TPM_CHANGED_VOLATILE;
+	}
+	transport_command(c);
+}
+
 static TPM_RESULT
 execute(struct command *c, const uint8_t *cmd, size_t cmd_len)
 {
@@ -382,14 +387,14 @@ execute(struct command *c, const uint8_t *cmd, size_t cmd_len)
 	if (rc == TPM_SUCCESS)
 		rc = check_state(c);
 	if (rc) {
-		transport_command(c);
+		interrupt(c);
 		return rc;
 	}
 	/* The response authorizations must fit behind whatever the handler writes. */
 	c->out.size -= c->auth_count * AUTH_OUT_SIZE;
 	if (c->row->duration != DURATION_SHORT && (rc = keep_before(c)) != TPM_SUCCESS)
 		return rc;
-	transport_command(c);
+	interrupt(c);
 	c->audited = audit_status(tpm, c->row->ordinal);
 	crypto_sha1(c->in_digest,
 		    SPANS(SPAN(cmd + 6, 4),

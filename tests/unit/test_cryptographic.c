@@ -90,6 +90,14 @@ START_TEST(another_command_ends_the_thread)
 	ck_assert_uint_eq(sha1_update(tpm, data, 64), TPM_SHA_THREAD);
 	sha1_start(tpm);
 	ck_assert_uint_eq(test_pcr_read(tpm, 0, hash), TPM_SUCCESS);
+	ck_assert(bench.changed & TPM_CHANGED_VOLATILE);
+	ck_assert_uint_eq(sha1_update(tpm, data, 64), TPM_SHA_THREAD);
+	/* even one that is none, or has no parameters where it needs some */
+	sha1_start(tpm);
+	ck_assert_uint_eq(test_plain(tpm, 0x9999), TPM_BAD_ORDINAL);
+	ck_assert_uint_eq(sha1_update(tpm, data, 64), TPM_SHA_THREAD);
+	sha1_start(tpm);
+	ck_assert_uint_eq(test_plain(tpm, TPM_ORD_PcrRead), TPM_BAD_PARAM_SIZE);
 	ck_assert_uint_eq(sha1_update(tpm, data, 64), TPM_SHA_THREAD);
 	sha1_start(tpm);
 	ck_assert_uint_eq(sha1_complete(tpm, data, 64, hash), TPM_SUCCESS);
