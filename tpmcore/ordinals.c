@@ -233,7 +233,7 @@ static const struct ordinal table[] = {
 
 	/* Transport sessions (24) */
 	CMD(TPM, EstablishTransport, RAW, HANDLER_OR_NONE, MEDIUM, "2442s", .out_handles = 1,
-	    .attributes = NO_TRANSPORT, KEY_MAY(EstablishTransport)),
+	    .attributes = NO_TRANSPORT | NEEDS_OWNER, KEY_MAY(EstablishTransport)),
 	CMD(TPM, ExecuteTransport, NO_HANDLE, BY_TRANSPORT, LONG, "s",
 	    .attributes = NO_TRANSPORT | NEEDS_OWNER | KEEPS_SHA1),
 	CMD(TPM, ReleaseTransportSigned, KEY, BY_KEY_TRANSPORT, MEDIUM, "d",

@@ -104,6 +104,21 @@ START_TEST(sessions_of_every_kind_carry_commands)
 }
 END_TEST
 
+START_TEST(without_an_owner_there_are_none)
+{
+	struct tpm *tpm = test_tpm();
+	struct transport_client t = { .tpm = tpm };
+
+	ck_assert_uint_eq(
+	    transport_establish(&t, TPM_KH_TRANSPORT, NULL, transport_auth, TPM_DIGEST_SIZE),
+	    TPM_NOSRK);
+	ck_assert_uint_eq(test_take_ownership(tpm, &test_srk_key), TPM_SUCCESS);
+	t = transport_establish_plain(tpm, 0);
+	transport_assert_alive(&t);
+	tpm_free(tpm);
+}
+END_TEST
+
 START_TEST(only_known_ciphers_encrypt)
 {
 	struct tpm *tpm = test_owned_tpm();
@@ -303,6 +318,7 @@ main(void)
 {
 	const TTest *const tests[] = {
 		sessions_of_every_kind_carry_commands,
+		without_an_owner_there_are_none,
 		only_known_ciphers_encrypt,
 		secret_must_be_one_and_come_by_a_fitting_key,
 		sessions_run_out_and_do_not_leak,
