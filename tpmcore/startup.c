@@ -29,7 +29,7 @@ startup_state(struct tpm *tpm)
 
 	if (!saved || state_decode(tpm, TPM_STATE_SAVED, saved, len) != TPM_SUCCESS) {
 		tpm_fail(tpm);
-		return TPM_FAIL;
+		return TPM_FAILEDSELFTEST;
 	}
 	memcpy(tpm->stany.tickNonce, fresh.tickNonce, DIGEST_SIZE);
 	tpm->stany.tick_start = fresh.tick_start;

@@ -52,7 +52,7 @@ START_TEST(lost_state_is_told_as_the_reason)
 	struct tpm *tpm = test_blank_tpm();
 
 	tpm_init(tpm);
-	ck_assert_uint_eq(test_startup(tpm, TPM_ST_STATE), TPM_FAIL);
+	ck_assert_uint_eq(test_startup(tpm, TPM_ST_STATE), TPM_FAILEDSELFTEST);
 	assert_test_result(tpm, "TPM_Startup(ST_STATE) without saved state");
 	tpm_free(tpm);
 }
