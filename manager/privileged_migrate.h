@@ -17,6 +17,9 @@
 
 #include "manager/privileged.h"
 
+/* So that no peer can make it wrap. */
+#define MIGRATE_FENCE_MAX (UINT64_MAX / 2)
+
 /* migrate_take_name: a sized name of printable characters; false if it is none. */
 bool migrate_take_name(struct reader *r, char name[STORE_PEER_MAX]);
 

@@ -18,8 +18,6 @@
 #include "manager/manager.h"
 #include "manager/migration_places.h"
 
-static const uint64_t FENCE_MAX = UINT64_MAX / 2; /* so that no peer can make it wrap */
-
 /* Whether the known vTPM may come (again); false after having refused the request. */
 static bool
 may_come(struct request *request, const struct store_instance *known)
@@ -153,7 +151,7 @@ privileged_offer(struct request *request)
 	if (!migrate_take_peer(request))
 		return;
 	if (!sound || uuid_is_null(request->entry.uuid) || request->entry.fence == 0 ||
-	    request->entry.fence > FENCE_MAX ||
+	    request->entry.fence > MIGRATE_FENCE_MAX ||
 	    (request->entry.domain_type != VTPM_DOMAIN_PVM &&
 	     request->entry.domain_type != VTPM_DOMAIN_HVM))
 		request_fail(request, VTPM_INVALID_REQUEST,
@@ -205,7 +203,7 @@ fits(struct request *request, const struct store_instance *known, const struct e
 	else if (migrate_is_foreign(request, known))
 		request_fail(request, VTPM_FORBIDDEN, "%s: is expected from %s, not from %s", text,
 			     known->peer, request->entry.peer);
-	else if (fence < known->fence || fence > FENCE_MAX ||
+	else if (fence < known->fence || fence > MIGRATE_FENCE_MAX ||
 		 (fence == known->fence && !(known->flags & STORE_FLAG_PREPARED)))
 		request_fail(request, VTPM_FORBIDDEN,
 			     "%s: an older copy, or an impossible one: this host had fence %llu, "

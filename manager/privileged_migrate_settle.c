@@ -234,6 +234,12 @@ privileged_forget(struct request *request)
 	request->flag = reader_u8(&request->params) != 0;
 	if (!migrate_take_peer(request))
 		return;
+	if (request->flag && (uuid_is_null(request->entry.uuid) || request->entry.fence == 0 ||
+			      request->entry.fence > MIGRATE_FENCE_MAX)) {
+		request_fail(request, VTPM_INVALID_REQUEST,
+			     "a commit with an impossible uuid or fence is not forgotten");
+		return;
+	}
 	bool is_known = store_find_uuid(request->manager->store, request->entry.uuid, &known) == 0;
 	if (!is_known && !request->flag) {
 		request_succeed(request, NULL, 0);

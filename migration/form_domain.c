@@ -70,8 +70,10 @@ stay_connected(struct journey *journey)
 
 	if (evtimer_pending(journey->keep_alive, NULL))
 		return;
-	for (unsigned i = 0; i < journey->count; i++)
-		move_keep_place(&journey->moves[i], &ignored);
+	for (unsigned i = 0; i < journey->count; i++) {
+		if (!journey->moves[i].committed)
+			move_keep_place(&journey->moves[i], &ignored);
+	}
 	keep_alive_later(journey);
 }
 

@@ -477,6 +477,9 @@ def test_other_hosts_do_not_make_a_source_forget_where_it_sent_the_vtpm(move):
         move.source.ask(manager.VTPM_ORD_FORGET, move.uuid, u64(99), b"\1", name("gamma"))
     assert f"vtpmctl delete {move.number}" in refused.value.text
     assert move.resolve() == move.secret
+    for uuid, fence in ((bytes(16), 1), (move.uuid, 0), (move.uuid, 2 ** 64 - 1)):
+        with pytest.raises(Refused, match="impossible uuid or fence"):
+            move.destination.ask(manager.VTPM_ORD_FORGET, uuid, u64(fence), b"\1", move.peer)
 
 
 def test_place_that_nobody_comes_to_is_given_up(sites, request):
