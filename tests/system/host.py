@@ -143,6 +143,7 @@ class Host:
         self.folder.chmod(0o711)  # tcsd becomes the user tss and has its folder below
         self.state_dir, self.run_dir = self.folder / "state", self.folder / "run"
         self.processes, self.closing, self.old_children = [], [], children()
+        self.wrapper = ()  # in front of the manager's command line
 
     def close(self):
         """Kills everything that was started here, with all descendants; removes the folder."""
@@ -230,7 +231,7 @@ class Host:
                     "--vtpmd": BUILD / "vtpmd"}
         chosen = [word for name, value in defaults.items() if name not in options
                   for word in (name, value)]
-        process = self.start(BUILD / "vtpm_managerd", "--foreground", *chosen, *options,
+        process = self.start(*self.wrapper, BUILD / "vtpm_managerd", "--foreground", *chosen, *options,
                              **{"user": user, "extra_groups": []} if user else {})
         if wait:
             address = f"unix:{self.run_dir / manager.VTPM_PATH_MANAGER}"
