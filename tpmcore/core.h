@@ -176,8 +176,9 @@ struct stclear {
 	uint32_t deferredPhysicalPresence; /* TPM_DPP bits */
 };
 
-/* Who runs the TPM's only SHA-1 thread: TPM_SHA1Start or the dynamic launch. */
-enum hash_owner { HASH_NONE, HASH_SHA1, HASH_LAUNCH };
+/* Who runs the TPM's only SHA-1 thread: TPM_SHA1Start, the dynamic launch, or TPM_SHA1Start that a
+ * transport session carried, HASH_TRANSPORT plus its slot. */
+enum hash_owner { HASH_NONE, HASH_SHA1, HASH_LAUNCH, HASH_TRANSPORT };
 
 /* What no command keeps: TPM_STANY_FLAGS, TPM_STANY_DATA [Part 2, 7.3 and 7.6]. */
 struct stany {

@@ -6,10 +6,22 @@ enum {
 	RANDOM_MAX = TPM_BUFFER_SIZE - TPM_HEADER_SIZE - 4, /* of one TPM_GetRandom */
 };
 
+/*
+ * Whose thread a command starts or goes on with. One that another transport session carries, or
+ * none, is another command, which ends the thread: it would tell the hash of what was encrypted.
+ */
+static uint8_t
+hash_owner(const struct command *c)
+{
+	if (!c->transport)
+		return HASH_SHA1;
+	return (uint8_t)(HASH_TRANSPORT + (c->transport - c->tpm->stany.transports));
+}
+
 TPM_RESULT
 tpm_SHA1Start(struct command *c)
 {
-	c->tpm->stany.hash = HASH_SHA1;
+	c->tpm->stany.hash = hash_owner(c);
 	crypto_sha1_start(&c->tpm->stany.sha1);
 	writer_u32(&c->out, SHA1_MAX_BYTES);
 	return TPM_SUCCESS;
@@ -19,12 +31,11 @@ TPM_RESULT
 tpm_SHA1Update(struct command *c)
 {
 	struct reader hashData = reader_sized(&c->in);
+	bool running = c->tpm->stany.hash == hash_owner(c);
 
-	if (c->tpm->stany.hash != HASH_SHA1)
-		return TPM_SHA_THREAD;
-	if (hashData.left % 64 != 0 || hashData.left > SHA1_MAX_BYTES) {
+	if (!running || hashData.left % 64 != 0 || hashData.left > SHA1_MAX_BYTES) {
 		c->tpm->stany.hash = HASH_NONE;
-		return TPM_SHA_ERROR;
+		return running ? TPM_SHA_ERROR : TPM_SHA_THREAD;
 	}
 	crypto_sha1_update(&c->tpm->stany.sha1, hashData.pos, hashData.left);
 	return TPM_SUCCESS;
@@ -35,8 +46,7 @@ static TPM_RESULT
 sha1_complete(struct command *c, uint8_t *digest)
 {
 	struct reader hashData = reader_sized(&c->in);
-
-	bool running = c->tpm->stany.hash == HASH_SHA1;
+	bool running = c->tpm->stany.hash == hash_owner(c);
 
 	c->tpm->stany.hash = HASH_NONE;
 	if (hashData.left > 64)

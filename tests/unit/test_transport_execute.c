@@ -313,6 +313,45 @@ START_TEST(sha1_thread_runs_through_a_session)
 }
 END_TEST
 
+/* A command of a SHA-1 thread, carried by a session or, for NULL, by none. */
+static TPM_RESULT
+sha1_step(struct tpm *tpm, struct transport_client *t, uint32_t ordinal)
+{
+	static const uint8_t block[64];
+	struct blob response;
+	struct call c;
+
+	call_begin(&c, tpm, ordinal);
+	if (ordinal != TPM_ORD_SHA1Start)
+		writer_sized(&c.params, block, sizeof(block));
+	if (!t)
+		return call_run(&c);
+	ck_assert_uint_eq(transport_execute(t, &c, &(struct wrapped_shape) { 0 }, &response),
+			  TPM_SUCCESS);
+	return transport_result(&response);
+}
+
+START_TEST(sha1_thread_goes_on_where_it_was_started)
+{
+	struct tpm *tpm = test_owned_tpm();
+	struct transport_client one = transport_establish_plain(tpm, 0);
+	struct transport_client two = transport_establish_plain(tpm, 0);
+	struct transport_client *const carriers[] = { NULL, &one, &two };
+	static const uint32_t ordinals[] = { TPM_ORD_SHA1Update, TPM_ORD_SHA1Complete };
+
+	for (unsigned i = 0; i < 3 * 3 * 2; i++) {
+		struct transport_client *first = carriers[i % 3], *next = carriers[i / 3 % 3];
+		TPM_RESULT expected = first == next ? TPM_SUCCESS : TPM_SHA_THREAD;
+
+		ck_assert_uint_eq(sha1_step(tpm, first, TPM_ORD_SHA1Start), TPM_SUCCESS);
+		ck_assert_uint_eq(sha1_step(tpm, next, ordinals[i / 9]), expected);
+		if (ordinals[i / 9] == TPM_ORD_SHA1Update)
+			ck_assert_uint_eq(sha1_step(tpm, first, TPM_ORD_SHA1Complete), expected);
+	}
+	tpm_free(tpm);
+}
+END_TEST
+
 START_TEST(response_too_large_to_wrap_is_an_error_of_the_command)
 {
 	struct tpm *tpm = test_owned_tpm();
@@ -347,6 +386,7 @@ main(void)
 		dynamic_launch_ends_the_exclusive_session,
 		exclusive_session_that_was_saved_is_not_exclusive_any_more,
 		sha1_thread_runs_through_a_session,
+		sha1_thread_goes_on_where_it_was_started,
 		response_too_large_to_wrap_is_an_error_of_the_command,
 		NULL,
 	};
