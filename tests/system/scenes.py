@@ -388,7 +388,9 @@ def nv_public(a, index, attributes, size):
     def pcrs():
         return pcr_info_short(a.dice.choice([(), (), {3: bytes(20)}]),
                               a.dice.choice([0x1f] * 6 + [1, 3, 0x1e, 0, 0x20]))
-    return (u16(spec.TPM_TAG_NV_DATA_PUBLIC) + u32(index) + pcrs() + pcrs()
+    read = pcrs()
+    write = pcrs() if attributes & NV_WRITABLE else read  # the Twins ask different ones
+    return (u16(spec.TPM_TAG_NV_DATA_PUBLIC) + u32(index) + read + write
             + u16(spec.TPM_TAG_NV_ATTRIBUTES) + u32(attributes) + bytes(3) + u32(size))
 
 
@@ -396,6 +398,10 @@ NV_BITS = [spec.TPM_NV_PER_PPWRITE, spec.TPM_NV_PER_OWNERWRITE, spec.TPM_NV_PER_
            spec.TPM_NV_PER_WRITEALL, spec.TPM_NV_PER_WRITEDEFINE, spec.TPM_NV_PER_WRITE_STCLEAR,
            spec.TPM_NV_PER_GLOBALLOCK, spec.TPM_NV_PER_PPREAD, spec.TPM_NV_PER_OWNERREAD,
            spec.TPM_NV_PER_AUTHREAD, spec.TPM_NV_PER_READ_STCLEAR]
+
+
+NV_WRITABLE = (spec.TPM_NV_PER_PPWRITE | spec.TPM_NV_PER_OWNERWRITE | spec.TPM_NV_PER_AUTHWRITE
+               | spec.TPM_NV_PER_WRITEDEFINE)
 
 
 def nv_define(a, public):
