@@ -14,8 +14,10 @@ from tpm12 import (Reader, Session, Tpm, TpmError, pcr_info_short, pcr_selection
                    u16, u32)
 from transport_session import TransportSession
 
+# Of these only DSAP's entityValue is encrypted in a transport session.
+CLEAR = {"OIAP": 0, "OSAP": 2 + 4 + 20, "DSAP": 2 + 4 + 20 + 4}
 SHAPES = {row.ordinal: (0 if row.handles == "NO_HANDLE" else row.handles.count("_") + 1,
-                        row.out_handles, row.name not in ("OIAP", "OSAP", "DSAP"))
+                        row.out_handles, CLEAR.get(row.name, 0), row.name in CLEAR)
           for row in TABLE.values()}
 
 
@@ -164,6 +166,7 @@ def errand(a):
         lambda: a.run("GetRandom", u32(a.dice.choice([0, 1, 32, 1000]))),
         lambda: a.run("GetTicks"),
         lambda: a.run("OIAP"),
+        lambda: a.run("DSAP", u16(spec.TPM_ET_DEL_ROW) + bytes(24) + sized(u32(0))),
         lambda: a.run("StirRandom", sized(a.bytes(30))),
         lambda: a.run("SHA1Start"),
         lambda: a.run("SHA1Complete", sized(a.bytes(30)), exact=True),

@@ -28,7 +28,11 @@ def public(attributes, algorithm, scheme):
 
 
 class TransportSession:
-    """A session and its log. shapes: ordinal -> (handles, handles in the response, has data)."""
+    """A session and its log.
+
+    shapes: ordinal -> (handles, handles in the response, leading bytes of the parameters that are
+    in the clear, whether all of the response is).
+    """
 
     def __init__(self, tpm, session, attributes, algorithm, scheme, shapes):
         self.tpm, self.session, self.shapes = tpm, session, shapes
@@ -58,20 +62,19 @@ class TransportSession:
         return Cipher(algorithms.AES(self.session.secret[:16]), mode).encryptor().update(data)
 
     @staticmethod
-    def split(message, handles, auth_size, first_tag, has_data):
+    def split(message, handles, auth_size, first_tag, clear):
         """(in front, data, behind) of a wrapped command or response."""
         auths = max(0, int.from_bytes(message[:2], "big") - first_tag)
-        start = min(len(message), 10 + 4 * handles)
+        start = min(len(message), 10 + 4 * handles + clear)
         end = max(start, len(message) - auths * auth_size) if auths <= 2 else len(message)
-        if not has_data:
-            return message, b"", b""
         return message[:start], message[start:end], message[end:]
 
     def exchange(self, command):
         """Wraps a command and returns the response, unwrapped and checked."""
         ordinal = command[6:10]
-        handles, out_handles, has_data = self.shapes.get(int.from_bytes(ordinal, "big"), (0, 0, True))
-        front, data, behind = self.split(command, handles, 45, spec.TPM_TAG_RQU_COMMAND, has_data)
+        handles, out_handles, clear, all_clear = self.shapes.get(int.from_bytes(ordinal, "big"),
+                                                                 (0, 0, 0, False))
+        front, data, behind = self.split(command, handles, 45, spec.TPM_TAG_RQU_COMMAND, clear)
         wrapped = front + self.crypt(data, self.session.nonce_even, b"in") + behind
         response = []
 
@@ -84,7 +87,7 @@ class TransportSession:
             inner = answer.sized()
             ok = len(inner) > 10
             front, data, behind = self.split(inner, out_handles * ok, 41, spec.TPM_TAG_RSP_COMMAND,
-                                             has_data)
+                                             len(inner) * all_clear)
             data = self.crypt(data, auth[:20], b"out")
             response.append(front + data + behind)
             return fixed + u32(len(inner)) + sha1(inner[6:10], ordinal, data)
