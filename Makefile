@@ -20,6 +20,7 @@ MANDIR     ?= $(PREFIX)/share/man
 COMPDIR    ?= $(PREFIX)/share/bash-completion/completions
 XENDIR     ?= /etc/xen/scripts
 UNITDIR    ?= /lib/systemd/system
+STATEDIR   ?= /var/vtpm
 BUILD      := build
 VERSION    := 0.1
 
@@ -188,7 +189,8 @@ check-fuzz: $(FUZZERS:tests/fuzz/%.c=$(BUILD)/fuzzers/%)
 format:
 	clang-format -i $(C_FILES)
 
-# The user and the folders: a package's scripts make them on the host that it is installed on.
+# The link: the folder's old name, which some users' scripts know. The user, and what is in memory: a
+# package's scripts make them on the host that it is installed on.
 install: all
 	install -d $(addprefix $(DESTDIR),$(SBINDIR) $(XENDIR) $(UNITDIR) $(MANDIR)/man8 $(COMPDIR) \
 		/usr/lib/sysusers.d /usr/lib/tmpfiles.d)
@@ -202,6 +204,8 @@ install: all
 	install -m 644 manager/vtpmctl.bash $(DESTDIR)$(COMPDIR)/vtpmctl
 	install -m 644 migration/vtpm_migrator.bash $(DESTDIR)$(COMPDIR)/vtpm_migrator
 	install hotplug/vtpm-pki $(DESTDIR)$(SBINDIR)
+	install -d -m 711 $(DESTDIR)$(STATEDIR)
+	ln -sfn socks $(DESTDIR)$(STATEDIR)/sockets
 	install -m 644 hotplug/vtpm.sysusers $(DESTDIR)/usr/lib/sysusers.d/vtpm.conf
 	install -m 644 hotplug/vtpm.tmpfiles $(DESTDIR)/usr/lib/tmpfiles.d/vtpm.conf
 	if [ -z "$(DESTDIR)" ] && command -v systemd-sysusers systemd-tmpfiles >/dev/null; then \

@@ -29,6 +29,7 @@ def test_programs_pages_and_scripts_are_where_others_look(installed):
     for tool in ("vtpmctl", "vtpm_migrator"):
         assert (installed / "usr/local/share/bash-completion/completions" / tool).exists()
     assert os.access(installed / "usr/local/sbin/vtpm-pki", os.X_OK)
+    assert (installed / "var/vtpm/sockets").readlink() == Path("socks")
     scripts = {path.name for path in (installed / "etc/xen/scripts").iterdir()}
     assert {"vtpm", "vtpm-delete", "external-device-migrate"} <= scripts
     assert not any(name.endswith((".in", ".sysusers", ".tmpfiles")) for name in scripts)
