@@ -56,7 +56,7 @@ class HvmDom0(Dom0):
 class HvmGuest(Guest):
     """An HVM guest with a shell on its console, whose only TPM is the one of its TIS."""
 
-    patience = 3 * TIMEOUT
+    patience = 2 * TIMEOUT
 
     def __init__(self, dom0, name, uuid):
         super().__init__(dom0, name)

@@ -25,7 +25,7 @@ GUEST_PROGRAMS = ("tpm", "frontend")
 
 SUCCESS = "00c4%08x00000000"
 SOCAT = "socat -b1000000"  # its small steps would take most of the time of a migration
-TIMEOUT = 300  # seconds for anything: an emulated machine on a busy host is slow
+TIMEOUT = 600  # seconds for anything: an emulated machine on a busy host is slow
 
 
 class Failed(AssertionError):
