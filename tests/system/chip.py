@@ -38,7 +38,7 @@ class WithoutEcc:
     what primary keys were asked for."""
 
     def __init__(self, host, result):
-        self.chip, self.result, self.made = f"unix:{host.path('chip.sock')}", result, []
+        self.chip, self.result, self.made = Raw(f"unix:{host.path('chip.sock')}"), result, []
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(host.path("without-ecc.sock")))
         self.listener.listen()
@@ -48,19 +48,14 @@ class WithoutEcc:
     def _serve(self):
         """One connection after the other, as swtpm."""
         while True:
-            try:
-                client = Raw(self.listener.accept()[0])
-            except OSError:
-                return
-            chip = Raw(self.chip)
+            client = Raw(self.listener.accept()[0])
             try:
                 while True:
-                    client.stream.write(self._answer(chip, client.receive()))
+                    client.stream.write(self._answer(client.receive()))
             except (Closed, OSError):
                 client.close()
-                chip.close()
 
-    def _answer(self, chip, command):
+    def _answer(self, command):
         tag, _, code = struct.unpack(">HII", command[:10])
         if code == CREATE_PRIMARY:
             # hierarchy:4, authorizations, TPM2B_SENSITIVE_CREATE, TPM2B_PUBLIC, which begins with type
@@ -69,10 +64,11 @@ class WithoutEcc:
             self.made += struct.unpack_from(">H", command, at + 2)
             if self.made[-1] == ECC:
                 return struct.pack(">HII", 0x8001, 10, self.result)
-        return chip.exchange(command)
+        return self.chip.exchange(command)
 
     def close(self):
         self.listener.close()
+        self.chip.close()
 
 
 def extend_chip(host):

@@ -63,14 +63,19 @@ class Site(Host):
         """Everything that runs here ends, what is in memory is gone; and it boots again."""
         self.process.kill9()
         # Its orphans are children of this process, as are those of the other site.
-        orphans = [pid for pid in children()
-                   if str(self.run_dir) == os.readlink(f"/proc/{pid}/cwd")
-                   or str(self.run_dir).encode() in Path(f"/proc/{pid}/cmdline").read_bytes()]
-        for pid in orphans:
+        for pid in filter(self.has, children()):
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
         shutil.rmtree(self.run_dir)
         self.boot()
+
+    def has(self, pid):
+        """Is this a process of this site? Its vtpmds are in the run folder, its chip names it."""
+        try:
+            return os.readlink(f"/proc/{pid}/cwd") == str(self.run_dir) \
+                or str(self.run_dir).encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:  # it has ended
+            return False
 
     def ask(self, ordinal, *parameters):
         status, answer = self.console.request(ordinal, b"".join(parameters))

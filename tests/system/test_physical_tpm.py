@@ -166,6 +166,7 @@ def test_storage_key_of_a_chip_without_ecc_is_rsa(host, chip, result):
     host.vtpmctl("deep-quote", GUEST, "--out", host.path("evidence"))
     host.vtpmctl("verify-quote", host.path("evidence"))
     stop(manager)
+    without.close()
     # It was the RSA key that the root key is sealed under: with the other it does not open.
     assert "another host" in refused_start(host)
 
