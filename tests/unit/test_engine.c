@@ -352,6 +352,30 @@ START_TEST(without_random_bytes_a_command_fails)
 }
 END_TEST
 
+START_TEST(what_makes_a_key_takes_long)
+{
+	static const struct {
+		uint32_t ordinal;
+		bool is_long;
+	} commands[] = {
+		{ TPM_ORD_TakeOwnership, true },    { TPM_ORD_CreateWrapKey, true },
+		{ TPM_ORD_ExecuteTransport, true }, { TPM_ORD_PcrRead, false },
+		{ TPM_ORD_Quote, false },           { 0x7fffffff, false },
+	};
+	uint8_t cmd[TPM_HEADER_SIZE];
+
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		struct writer w = writer_of(cmd, sizeof(cmd));
+
+		writer_u16(&w, TPM_TAG_RQU_COMMAND);
+		writer_u32(&w, sizeof(cmd));
+		writer_u32(&w, commands[i].ordinal);
+		ck_assert_int_eq(tpm_takes_long(cmd, sizeof(cmd)), commands[i].is_long);
+		ck_assert(!tpm_takes_long(cmd, sizeof(cmd) - 1));
+	}
+}
+END_TEST
+
 int
 main(void)
 {
@@ -374,6 +398,7 @@ main(void)
 		unknown_handles_are_refused,
 		the_caller_learns_what_a_command_changed,
 		without_random_bytes_a_command_fails,
+		what_makes_a_key_takes_long,
 		NULL,
 	};
 
