@@ -153,7 +153,7 @@ def verdict(moved):
     print(f"{says}: the p99 of the neighbours moves by less than a scheduling quantum")
 
 
-def main(guest_count=50, pairs=40, rounds=20):
+def main(guest_count=50, pairs=100, rounds=10):
     guests = range(BUSY + 1, BUSY + 1 + guest_count)
     measured = []
     with Host() as host:
