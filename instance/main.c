@@ -160,6 +160,8 @@ main(int argc, char *argv[])
 		return EXIT_USAGE;
 	snprintf(name, sizeof(name), "vtpmd %u", options.instance.id);
 	log_set_name(name);
+	/* Kernels before 6.14 call a program that was executed by its descriptor by that number. */
+	prctl(PR_SET_NAME, "vtpmd");
 	signal(SIGPIPE, SIG_IGN);
 	protect_memory();
 	return vtpmd_run(&options) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
