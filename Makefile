@@ -208,7 +208,7 @@ install: all
 	ln -sfn socks $(DESTDIR)$(STATEDIR)/sockets
 	install -m 644 hotplug/vtpm.sysusers $(DESTDIR)/usr/lib/sysusers.d/vtpm.conf
 	install -m 644 hotplug/vtpm.tmpfiles $(DESTDIR)/usr/lib/tmpfiles.d/vtpm.conf
-	if [ -z "$(DESTDIR)" ] && command -v systemd-sysusers systemd-tmpfiles >/dev/null; then \
+	if [ -z "$(DESTDIR)" ] && command -v systemd-sysusers >/dev/null; then \
 		systemd-sysusers vtpm.conf && systemd-tmpfiles --create vtpm.conf; \
 	fi
 
