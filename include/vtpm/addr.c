@@ -4,12 +4,16 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+/* How long a UNIX socket that is in use is tried. */
+enum { IN_USE_MS = 1000, IN_USE_PAUSE_MS = 20 };
 
 static int
 parse_unix(struct addr *addr, const char *path)
@@ -126,8 +130,8 @@ remove_stale(const struct addr *addr)
 	close(fd);
 }
 
-int
-addr_listen(const struct addr *addr)
+static int
+listen_once(const struct addr *addr)
 {
 	int on = 1;
 	int fd = socket(addr->sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -149,6 +153,19 @@ fail:;
 	int error = errno;
 	close(fd);
 	return -error;
+}
+
+int
+addr_listen(const struct addr *addr)
+{
+	int fd;
+
+	/* What a killed program was about to start has its listening sockets until exec. */
+	for (int waited = 0; (fd = listen_once(addr)) == -EADDRINUSE && waited < IN_USE_MS &&
+			     addr->sa.ss_family == AF_UNIX;
+	     waited += IN_USE_PAUSE_MS)
+		poll(NULL, 0, IN_USE_PAUSE_MS);
+	return fd;
 }
 
 int

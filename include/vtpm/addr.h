@@ -28,7 +28,8 @@ int addr_parse(struct addr *addr, const char *text, enum addr_scope scope);
 /*
  * addr_listen: a listening socket (close-on-exec, non-blocking) that the caller closes. A UNIX
  * socket is made with mode 0600 and replaces one that nobody listens on any more. Returns the
- * descriptor or a negative errno; -EADDRINUSE when somebody listens there.
+ * descriptor or a negative errno; -EADDRINUSE when somebody listens there, at a UNIX socket for a
+ * second.
  */
 int addr_listen(const struct addr *addr);
 

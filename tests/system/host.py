@@ -53,6 +53,20 @@ def accepts(address, connector=connect):
         return False
 
 
+def is_served(path, process):
+    """Is this process the one that listens there?
+
+    A child that a killed manager was about to start has its listening socket until exec.
+    """
+    try:
+        with connect(f"unix:{path}") as sock:
+            pid, _, _ = struct.unpack("iII", sock.getsockopt(socket.SOL_SOCKET,
+                                                             socket.SO_PEERCRED, 12))
+            return pid == process.pid
+    except OSError:
+        return False
+
+
 class Process(subprocess.Popen):
     """A program in the background, with its output in a file; it dies with this process."""
 
@@ -234,8 +248,8 @@ class Host:
         process = self.start(*self.wrapper, BUILD / "vtpm_managerd", "--foreground", *chosen, *options,
                              **{"user": user, "extra_groups": []} if user else {})
         if wait:
-            address = f"unix:{self.run_dir / manager.VTPM_PATH_MANAGER}"
-            until(lambda: accepts(address), "the manager listens", process)
+            path = self.run_dir / manager.VTPM_PATH_MANAGER
+            until(lambda: is_served(path, process), "the manager listens", process)
         return process
 
     def vtpmctl(self, *args, check=True):

@@ -2,10 +2,12 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <vtpm/addr.h>
@@ -105,6 +107,34 @@ START_TEST(a_unix_socket_is_private_and_survives_only_its_listener)
 }
 END_TEST
 
+/* As a vtpmd that a manager is about to start when it is killed. */
+START_TEST(a_listener_that_is_about_to_go_is_waited_for)
+{
+	char folder[] = "/tmp/vtpm-test-addr-XXXXXX";
+	char text[64];
+	struct addr addr;
+
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	snprintf(text, sizeof(text), "unix:%s/s", folder);
+	ck_assert_int_eq(addr_parse(&addr, text, ADDR_LOOPBACK), 0);
+	int first = addr_listen(&addr);
+	ck_assert_int_ge(first, 0);
+	pid_t child = fork();
+	if (child == 0) {
+		struct pollfd asked = { .fd = first, .events = POLLIN };
+
+		_exit(poll(&asked, 1, -1) != 1);
+	}
+	close(first);
+	int second = addr_listen(&addr);
+	ck_assert_int_ge(second, 0);
+	close(second);
+	ck_assert_int_eq(waitpid(child, NULL, 0), child);
+	unlink(text + 5);
+	rmdir(folder);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -114,6 +144,7 @@ main(void)
 		the_loopback_scope_keeps_others_out,
 		a_path_that_does_not_fit_is_refused_and_not_cut,
 		a_unix_socket_is_private_and_survives_only_its_listener,
+		a_listener_that_is_about_to_go_is_waited_for,
 		NULL,
 	};
 
