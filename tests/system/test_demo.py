@@ -17,8 +17,11 @@ def demo(tmp_path):
     """Starts the demo with a temporary folder of its own."""
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
     before = children()
-    process = subprocess.Popen([sys.executable, "-B", DEMO], text=True, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, env=os.environ | {"TMPDIR": str(tmp_path)})
+    process = subprocess.Popen(
+        [sys.executable, "-B", DEMO], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        # A shell's background jobs, and what they start, ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     yield process
     process.kill()
     process.communicate()
