@@ -162,19 +162,20 @@ check-unit: $(UNIT_TESTS:tests/unit/%.c=$(BUILD)/unit/%)
 check-system: all $(BUILD)/frontend $(BUILD)/xenstored_shim.so
 	@$(PYTHON) -m pytest -q --tb=short -p no:cacheprovider --durations=5 tests/system
 
-# On a real Xen in an emulated machine.
+# On a real Xen in an emulated machine. A test is repeated if that loses its guest (tests/xen/conftest.py).
+XEN_PYTEST := $(PYTHON) -m pytest -q --tb=short -p no:cacheprovider --durations=5 \
+	--reruns 2 --only-rerun 'lost by the emulated processor'
 check-xen:
 	@.ci/install check && .ci/install xen
 	@$(MAKE) --no-print-directory -s $(XEN_LAB)
-	@$(PYTHON) -m pytest -q --tb=short -p no:cacheprovider --durations=5 tests/xen \
-		--ignore=tests/xen/test_hvm_guest.py
+	@$(XEN_PYTEST) tests/xen --ignore=tests/xen/test_hvm_guest.py
 
 # The same with an HVM guest; first builds a QEMU that has both Xen and TPM support, once.
 check-xen-hvm:
 	@.ci/install check && .ci/install xen && .ci/install xen-hvm
 	@$(MAKE) --no-print-directory -s $(XEN_LAB)
 	@tests/xen/build-qemu $(BUILD)/xen/qemu
-	@$(PYTHON) -m pytest -q --tb=short -p no:cacheprovider --durations=5 tests/xen/test_hvm_guest.py
+	@$(XEN_PYTEST) tests/xen/test_hvm_guest.py
 
 xen-demo:
 	@.ci/install xen

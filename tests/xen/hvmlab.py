@@ -69,6 +69,7 @@ class HvmGuest(Guest):
             ramdisk="/host/hvm.ramdisk"
             extra="console=hvc0 pci=off quiet mitigations=off nokaslr cryptomgr.notests rodata=off"
             memory=256
+            tsc_mode="native"
             vga="none"
             vnc=0
             on_crash="destroy"

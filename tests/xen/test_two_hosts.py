@@ -1,4 +1,6 @@
 """Hosts that are joined by a cable, and vTPMs that go from one to the other with their guests."""
+from uuid import uuid4
+
 import pytest
 
 from xenlab import Load
@@ -23,10 +25,12 @@ def hosts(dom0, dom0_tpm2, tmp_path_factory):
     return dom0, dom0_tpm2
 
 
-@pytest.fixture(scope="module")
-def traveller(dom0, spare):
+@pytest.fixture
+def traveller(hosts):
     """A PVH guest whose TPM has an owner and a sealed object."""
-    guest = dom0.guest("traveller", uuids=[spare[0]], kind="pvh", memory=SMALL).create()
+    uuid = str(uuid4())
+    guest = hosts[0].guest("traveller", uuids=[uuid], kind="pvh", memory=SMALL).create()
+    guest.uuid = uuid
     guest.run("start_tcsd; tpm_takeownership -y -z && echo secret >/tmp/s &&"
               f" tpm_sealdata -z -i /tmp/s -o {SEALED}")
     guest.run("stop_tcsd")
@@ -50,7 +54,7 @@ def test_guest_that_cannot_go_stays_with_its_tpm(hosts, traveller):
     assert_unseals(traveller)
 
 
-def test_guest_moves_live_while_it_uses_its_tpm(hosts, traveller, spare):
+def test_guest_moves_live_while_it_uses_its_tpm(hosts, traveller):
     here, there = hosts
     load = Load(traveller)
     events = here.vtpm_migrate(traveller, there)
@@ -58,7 +62,7 @@ def test_guest_moves_live_while_it_uses_its_tpm(hosts, traveller, spare):
     traveller.arrive(there)
     load.assert_each_was_done_once()
     assert_unseals(traveller)
-    assert "migrated to" in here.sh(f"vtpmctl open {spare[0]} 2>&1", check=False)
+    assert "migrated to" in here.sh(f"vtpmctl open {traveller.uuid} 2>&1", check=False)
 
 
 def test_saved_guest_is_carried_over(hosts, spare):
