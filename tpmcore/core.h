@@ -263,9 +263,9 @@ enum {
 				      its response is in the clear, for the rest see clear below */
 	AUDIT_NEVER = 1 << 8,      /* cannot be audited */
 	AUDIT_DEFAULT = 1 << 9,    /* audited until TPM_SetOrdinalAuditStatus */
-	PURE = 1 << 10,       /* changes nothing, not even volatile state, when it has no session */
-	KEEPS_SHA1 = 1 << 11, /* part of a SHA-1 thread; any other command ends the thread */
-	KEEPS_SAVED = 1 << 12, /* what TPM_SaveState kept stays valid */
+	PURE = 1 << 10,            /* changes nothing, not even volatile state, but for its audit */
+	KEEPS_SHA1 = 1 << 11,      /* part of a SHA-1 thread; any other command ends the thread */
+	KEEPS_SAVED = 1 << 12,     /* what TPM_SaveState kept stays valid */
 	IGNORES_PCR = 1 << 13, /* its keys may be bound to other PCR values than the present ones */
 	INSERTS_AUTH = 1 << 14, /* new AuthData comes encrypted by the first session: never OIAP */
 };

@@ -378,6 +378,15 @@ interrupt(struct command *c)
 	transport_command(c);
 }
 
+/* The audit digest is among what TPM_SaveState kept: its event of a PURE command is to stay. */
+static bool
+spoils_saved(const struct command *c)
+{
+	uint32_t attributes = c->row->attributes;
+
+	return !(attributes & KEEPS_SAVED) && (c->audited || !(attributes & PURE));
+}
+
 static TPM_RESULT
 execute(struct command *c, const uint8_t *cmd, size_t cmd_len)
 {
@@ -411,7 +420,7 @@ execute(struct command *c, const uint8_t *cmd, size_t cmd_len)
 		rc = c->before && tpm_cancelled(tpm) ? TPM_FAIL : c->row->handler(c);
 		if (rc == TPM_SUCCESS && c->out.failed)
 			rc = TPM_SIZE;
-		if (rc == TPM_SUCCESS && !(c->row->attributes & (PURE | KEEPS_SAVED)))
+		if (rc == TPM_SUCCESS && spoils_saved(c))
 			saved_state_drop(tpm);
 	}
 	if (rc)

@@ -188,6 +188,25 @@ START_TEST(each_boot_audits_anew)
 }
 END_TEST
 
+START_TEST(no_event_is_undone_by_saved_state)
+{
+	struct tpm *tpm = test_owned_tpm();
+
+	for (uint8_t audited = 0; audited < 2; audited++) {
+		ck_assert_uint_eq(set_status(tpm, owner_auth, TPM_ORD_GetTicks, audited),
+				  TPM_SUCCESS);
+		ck_assert_uint_eq(test_plain(tpm, TPM_ORD_SaveState), TPM_SUCCESS);
+		ck_assert_uint_eq(test_plain(tpm, TPM_ORD_GetTicks), TPM_SUCCESS);
+		ck_assert_uint_eq(bench.changed & TPM_CHANGED_SAVED,
+				  audited ? TPM_CHANGED_SAVED : 0);
+		tpm_init(tpm);
+		ck_assert_uint_eq(test_startup(tpm, TPM_ST_STATE),
+				  audited ? TPM_FAILEDSELFTEST : TPM_SUCCESS);
+	}
+	tpm_free(tpm);
+}
+END_TEST
+
 START_TEST(some_commands_are_audited_from_the_factory)
 {
 	static const uint32_t audited[] = { TPM_ORD_TakeOwnership, TPM_ORD_OwnerClear,
@@ -330,6 +349,7 @@ main(void)
 		an_audited_command_extends_the_digest,
 		the_audit_covers_what_an_authorization_would,
 		each_boot_audits_anew,
+		no_event_is_undone_by_saved_state,
 		some_commands_are_audited_from_the_factory,
 		clearing_restores_what_is_audited_and_begins_a_new_record,
 		the_tsc_commands_can_be_audited,
