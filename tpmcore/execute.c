@@ -199,7 +199,7 @@ rolling_nonce(const struct auth *a)
 	return NULL;
 }
 
-/* Before anything can fail: whatever does ends those that are there. */
+/* As soon as they are known: whatever fails from there on ends those that are there. */
 static void
 find_sessions(struct command *c)
 {
@@ -277,6 +277,7 @@ terminate_session(struct command *c, struct auth *a)
 		transport_free(c->tpm, a->transport);
 	else
 		session_terminate(a->session);
+	c->tpm->changed |= TPM_CHANGED_VOLATILE;
 }
 
 void
@@ -387,41 +388,47 @@ spoils_saved(const struct command *c)
 	return !(attributes & KEEPS_SAVED) && (c->audited || !(attributes & PURE));
 }
 
+/* A command that the TPM is in a state for. */
 static TPM_RESULT
-execute(struct command *c, const uint8_t *cmd, size_t cmd_len)
+perform(struct command *c)
 {
-	struct tpm *tpm = c->tpm;
-	TPM_RESULT rc = parse(c, cmd, cmd_len);
+	TPM_RESULT rc = resolve_handles(c);
 
-	if (rc == TPM_SUCCESS)
-		rc = check_state(c);
-	if (rc) {
-		interrupt(c);
-		return rc;
-	}
-	/* The response authorizations must fit behind whatever the handler writes. */
-	c->out.size -= c->auth_count * AUTH_OUT_SIZE;
-	if (c->row->duration != DURATION_SHORT && (rc = keep_before(c)) != TPM_SUCCESS)
-		return rc;
-	interrupt(c);
-	c->audited = audit_status(tpm, c->row->ordinal);
-	crypto_sha1(c->in_digest,
-		    SPANS(SPAN(cmd + 6, 4),
-			  c->row->attributes & NO_DIGEST_DATA ? SPAN(NULL, 0) : c->params));
-	if (c->auth_count > 0 || !(c->row->attributes & PURE))
-		tpm->changed |= TPM_CHANGED_VOLATILE;
-	find_sessions(c);
-	rc = resolve_handles(c);
 	if (rc == TPM_SUCCESS)
 		rc = check_sessions(c);
 	if (rc == TPM_SUCCESS)
 		rc = authorize(c);
+	if (rc == TPM_SUCCESS)
+		rc = c->before && tpm_cancelled(c->tpm) ? TPM_FAIL : c->row->handler(c);
+	if (rc == TPM_SUCCESS && c->out.failed)
+		rc = TPM_SIZE;
+	if (rc == TPM_SUCCESS && spoils_saved(c))
+		saved_state_drop(c->tpm);
+	return rc;
+}
+
+static TPM_RESULT
+execute(struct command *c, const uint8_t *cmd, size_t cmd_len)
+{
+	TPM_RESULT rc = parse(c, cmd, cmd_len);
+
 	if (rc == TPM_SUCCESS) {
-		rc = c->before && tpm_cancelled(tpm) ? TPM_FAIL : c->row->handler(c);
-		if (rc == TPM_SUCCESS && c->out.failed)
-			rc = TPM_SIZE;
-		if (rc == TPM_SUCCESS && spoils_saved(c))
-			saved_state_drop(tpm);
+		find_sessions(c);
+		rc = check_state(c);
+	}
+	if (rc == TPM_SUCCESS && c->row->duration != DURATION_SHORT)
+		rc = keep_before(c);
+	interrupt(c);
+	if (rc == TPM_SUCCESS) {
+		/* The response authorizations must fit behind whatever the handler writes. */
+		c->out.size -= c->auth_count * AUTH_OUT_SIZE;
+		c->audited = audit_status(c->tpm, c->row->ordinal);
+		crypto_sha1(c->in_digest,
+			    SPANS(SPAN(cmd + 6, 4),
+				  c->row->attributes & NO_DIGEST_DATA ? SPAN(NULL, 0) : c->params));
+		if (c->auth_count > 0 || !(c->row->attributes & PURE))
+			c->tpm->changed |= TPM_CHANGED_VOLATILE;
+		rc = perform(c);
 	}
 	if (rc)
 		terminate_sessions(c, rc);

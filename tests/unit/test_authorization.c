@@ -67,6 +67,33 @@ START_TEST(a_wrong_handle_ends_the_sessions_beside_it)
 }
 END_TEST
 
+START_TEST(a_command_that_the_tpm_is_not_in_a_state_for_ends_its_session)
+{
+	static const struct {
+		uint32_t ordinal;
+		TPM_RESULT rc;
+	} cases[] = {
+		{ TPM_ORD_OwnerReadPubek, TPM_DISABLED },
+		{ TPM_ORD_SetTempDeactivated, TPM_NOOPERATOR },
+	};
+	struct tpm *tpm = test_owned_tpm();
+
+	bench.physical_presence = true;
+	ck_assert_uint_eq(test_plain(tpm, TPM_ORD_PhysicalDisable), TPM_SUCCESS);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct test_session s = test_oiap_open(tpm, owner_auth);
+		struct call c;
+
+		call_begin(&c, tpm, cases[i].ordinal);
+		call_session(&c, &s);
+		ck_assert_uint_eq(call_run(&c), cases[i].rc);
+		ck_assert(bench.changed & TPM_CHANGED_VOLATILE);
+		ck_assert_uint_eq(test_flush(tpm, s.handle, TPM_RT_AUTH), TPM_INVALID_AUTHHANDLE);
+	}
+	tpm_free(tpm);
+}
+END_TEST
+
 START_TEST(a_session_goes_on_while_its_caller_wants)
 {
 	struct tpm *tpm = test_owned_tpm();
@@ -298,6 +325,7 @@ main(void)
 		a_wrong_secret_fails_and_ends_the_session,
 		the_second_wrong_secret_has_a_code_of_its_own_and_ends_both_sessions,
 		a_wrong_handle_ends_the_sessions_beside_it,
+		a_command_that_the_tpm_is_not_in_a_state_for_ends_its_session,
 		a_session_goes_on_while_its_caller_wants,
 		an_osap_session_goes_on_while_its_caller_wants,
 		a_command_cannot_be_replayed,
