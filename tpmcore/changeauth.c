@@ -173,6 +173,23 @@ read_new_auth(const struct tpm *tpm, const struct key *ephemeral, struct reader 
 	return rc;
 }
 
+/* Who knows the old AuthData says so by linking the new one to it; who guesses is counted. */
+static TPM_RESULT
+check_link(struct command *c, const uint8_t *oldAuth, const uint8_t *newAuth,
+	   const uint8_t *newAuthLink)
+{
+	uint8_t link[DIGEST_SIZE];
+	TPM_RESULT rc = dictionary_check(c);
+
+	if (rc)
+		return rc;
+	crypto_hmac(link, oldAuth, DIGEST_SIZE, SPANS(SPAN(newAuth, DIGEST_SIZE)));
+	if (crypto_equal(link, newAuthLink, DIGEST_SIZE))
+		return TPM_SUCCESS;
+	dictionary_failure(c->tpm);
+	return TPM_AUTHFAIL;
+}
+
 /* Proves to the caller that the new AuthData is in place. */
 static TPM_RESULT
 write_change_proof(struct command *c, const uint8_t *newAuth, const uint8_t *n1)
@@ -193,7 +210,7 @@ tpm_ChangeAuthAsymFinish(struct command *c)
 	uint16_t entityType = reader_u16(&c->in);
 	const uint8_t *newAuthLink = reader_view(&c->in, DIGEST_SIZE);
 	struct reader encNewAuth = reader_sized(&c->in), encData = reader_sized(&c->in);
-	uint8_t newAuth[DIGEST_SIZE], n1[DIGEST_SIZE], link[DIGEST_SIZE], plain[CRYPTO_RSA_MAX];
+	uint8_t newAuth[DIGEST_SIZE], n1[DIGEST_SIZE], plain[CRYPTO_RSA_MAX];
 	size_t len;
 
 	if (!c->slot[1] || c->key[1]->keyUsage != TPM_KEY_AUTHCHANGE)
@@ -201,12 +218,8 @@ tpm_ChangeAuthAsymFinish(struct command *c)
 	TPM_RESULT rc = open_entity(c, entityType, encData, plain, &len);
 	if (rc == TPM_SUCCESS)
 		rc = read_new_auth(c->tpm, c->key[1], encNewAuth, newAuth, n1);
-	if (rc == TPM_SUCCESS) {
-		/* Who knows the old AuthData says so by linking the new one to it. */
-		crypto_hmac(link, plain + AUTH_AT, DIGEST_SIZE, SPANS(SPAN(newAuth, DIGEST_SIZE)));
-		if (!crypto_equal(link, newAuthLink, DIGEST_SIZE))
-			rc = TPM_AUTHFAIL;
-	}
+	if (rc == TPM_SUCCESS)
+		rc = check_link(c, plain + AUTH_AT, newAuth, newAuthLink);
 	if (rc == TPM_SUCCESS) {
 		memcpy(plain + AUTH_AT, newAuth, DIGEST_SIZE);
 		rc = close_entity(c, plain, len);

@@ -473,6 +473,25 @@ START_TEST(a_key_changes_its_authdata_asymmetrically)
 }
 END_TEST
 
+START_TEST(guesses_at_the_old_authdata_are_counted)
+{
+	struct tpm *tpm = test_owned_tpm();
+	struct blob identity_key, key, enc_data;
+	uint32_t identity = make_identity(tpm, &identity_key);
+	struct ephemeral e;
+	TPM_RESULT rc = TPM_AUTHFAIL;
+
+	ck_assert_uint_eq(test_create_key(tpm, &test_signing_key, &key), TPM_SUCCESS);
+	enc_data_blob(&key, &enc_data);
+	ck_assert_uint_eq(asym_start(tpm, identity, &identity_key, 1024, &e), TPM_SUCCESS);
+	for (int i = 0; i < 10 && rc == TPM_AUTHFAIL; i++)
+		rc = asym_finish(tpm, &e, TPM_ET_KEY, wrong_auth, &enc_data, &enc_data);
+	ck_assert_uint_eq(rc, TPM_DEFEND_LOCK_RUNNING);
+	EVP_PKEY_free(e.public);
+	tpm_free(tpm);
+}
+END_TEST
+
 START_TEST(the_ephemeral_key_is_one)
 {
 	struct tpm *tpm = test_owned_tpm();
@@ -558,6 +577,7 @@ main(void)
 		only_the_owner_changes_them,
 		authdata_changes_behind_the_parents_back,
 		a_key_changes_its_authdata_asymmetrically,
+		guesses_at_the_old_authdata_are_counted,
 		the_ephemeral_key_is_one,
 		an_ephemeral_key_is_given_up_at_any_moment,
 		ephemeral_keys_take_slots_and_give_them_back,
