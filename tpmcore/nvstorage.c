@@ -196,6 +196,26 @@ check_definition(const struct tpm *tpm, const struct nv_public *pub)
 	return pub->dataSize <= nv_available(tpm) ? TPM_SUCCESS : TPM_NOSPACE;
 }
 
+/* 6. - 11. A new definition takes the place of the old one */
+static TPM_RESULT
+redefine(struct tpm *tpm, const struct nv_public *pub, const uint8_t *auth)
+{
+	struct nv_area *old = nv_find(tpm, pub->nvIndex);
+	TPM_RESULT rc = old ? check_redefinable(tpm, old) : TPM_SUCCESS;
+
+	if (rc)
+		return rc;
+	if (old) {
+		area_delete(tpm, old);
+		if (pub->dataSize == 0)
+			return TPM_SUCCESS;
+	}
+	rc = check_definition(tpm, pub);
+	if (rc == TPM_SUCCESS && pub->nvIndex != TPM_NV_INDEX_TRIAL)
+		rc = area_create(tpm, pub, auth);
+	return rc;
+}
+
 TPM_RESULT
 tpm_NV_DefineSpace(struct command *c)
 {
@@ -223,19 +243,7 @@ tpm_NV_DefineSpace(struct command *c)
 	rc = check_definer(c, &pub, reader_view(&c->in, DIGEST_SIZE), auth);
 	if (rc)
 		return rc;
-	/* 6. A new definition takes the place of the old one */
-	struct nv_area *old = nv_find(tpm, pub.nvIndex);
-	if (old) {
-		rc = check_redefinable(tpm, old);
-		if (rc)
-			return rc;
-		area_delete(tpm, old);
-		if (pub.dataSize == 0)
-			return TPM_SUCCESS;
-	}
-	rc = check_definition(tpm, &pub);
-	if (rc == TPM_SUCCESS && pub.nvIndex != TPM_NV_INDEX_TRIAL)
-		rc = area_create(tpm, &pub, auth);
+	rc = redefine(tpm, &pub, auth);
 	crypto_wipe(auth, sizeof(auth));
 	return rc;
 }
