@@ -158,8 +158,6 @@ tpm_CMK_CreateKey(struct command *c)
 
 	if (rc == TPM_SUCCESS)
 		rc = check_new_cmk(c->key[0], &key);
-	if (rc == TPM_SUCCESS && c->auth[0].session->protocol == TPM_PID_OIAP)
-		rc = TPM_BAD_MODE;
 	if (rc == TPM_SUCCESS &&
 	    !certified(c->tpm, TPM_TAG_CMK_MA_APPROVAL, msaDigest, NULL, approval))
 		rc = TPM_MA_AUTHORITY;

@@ -397,9 +397,9 @@ TPM_RESULT auth_verify_key(struct command *c, unsigned i, const struct key *key)
 bool auth_hmac_fits(const struct command *c, unsigned i);
 
 /*
- * auth_decrypt: ADIP. The AuthData that the caller encrypted for session auth[i], which must be
- * OSAP or DSAP; nonce_odd: with the odd nonce (a command's second encrypted value) instead of the
- * even one. TPM_AUTHFAIL otherwise.
+ * auth_decrypt: ADIP. The AuthData that the caller encrypted for session auth[i], which then ends
+ * with the command; nonce_odd: with the odd nonce (a command's second encrypted value) instead of
+ * the even one. TPM_BAD_MODE in an OIAP session, TPM_AUTHFAIL in none.
  */
 TPM_RESULT auth_decrypt(struct command *c, unsigned i, bool nonce_odd, const uint8_t *encrypted,
 			uint8_t *auth);
@@ -430,8 +430,8 @@ TPM_RESULT key_not_found(uint32_t handle);
 /* key_slot_new: a free slot with a new handle; NULL: TPM_NOSPACE. The key is zero. */
 struct key_slot *key_slot_new(struct tpm *tpm);
 void key_slot_free(struct key_slot *slot);
-/* key_valid_parms: whether parms are those of an RSA key that key.keyUsage may have.
- * TPM_BAD_KEY_PROPERTY ... */
+/* key_check_parms: parms and keyFlags are those of a key that keyUsage may have:
+ * TPM_BAD_KEY_PROPERTY; TPM_INVALID_KEYUSAGE for a usage that is none. */
 TPM_RESULT key_check_parms(const struct key *key);
 /*
  * What uses a private key ends TPM_FAIL when the command is cancelled.

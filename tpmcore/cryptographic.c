@@ -281,8 +281,7 @@ tpm_CertifyKey2(struct command *c)
 		rc = check_certifier(cert, key);
 	if (rc)
 		return rc;
-	bool cmk =
-	    key->payload == TPM_PT_MIGRATE_RESTRICTED || key->payload == TPM_PT_MIGRATE_EXTERNAL;
+	bool cmk = key_is_cmk(key);
 	if (cmk) {
 		/* The caller must know the migration authority that the key is bound to. */
 		key_cmk_auth(c->tpm, key, migrationPubDigest, proof);

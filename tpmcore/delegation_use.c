@@ -88,7 +88,8 @@ delegation_used(const struct command *c)
 		return NULL;
 	if (s->protocol == TPM_PID_DSAP)
 		return &s->delegation;
-	return s->protocol == TPM_PID_OIAP && row && c->auth[0].kind != AUTH_KEY ? &row->pub : NULL;
+	/* The commands that ask take OIAP from the owner alone. */
+	return s->protocol == TPM_PID_OIAP && row ? &row->pub : NULL;
 }
 
 void

@@ -32,8 +32,6 @@ tpm_MakeIdentity(struct command *c)
 		return TPM_INVALID_KEYUSAGE;
 	if (key_check_parms(&key) != TPM_SUCCESS)
 		return TPM_BAD_KEY_PROPERTY;
-	if (c->auth[owner].session->protocol == TPM_PID_OIAP)
-		return TPM_BAD_MODE;
 	rc = auth_decrypt(c, owner, false, identityAuth, key.usageAuth);
 	if (rc)
 		return rc;

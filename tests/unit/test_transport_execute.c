@@ -241,7 +241,7 @@ START_TEST(dynamic_launch_ends_the_exclusive_session)
 {
 	struct tpm *tpm = test_owned_tpm();
 	struct transport_client t = transport_establish_plain(tpm, TPM_TRANSPORT_EXCLUSIVE);
-	unsigned changes;
+	unsigned changes = 0;
 
 	transport_assert_alive(&t);
 	ck_assert_uint_eq(tpm_hash_start(tpm, &changes), TPM_SUCCESS);
