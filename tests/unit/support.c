@@ -454,6 +454,22 @@ cancelled_at(struct transmission *t, unsigned poll, const struct snapshot *befor
 }
 
 /*
+ * Whoever keeps the state must know of each change; but for failed authorizations up to the
+ * threshold, which are only counted.
+ */
+static void
+assert_changes_told(const struct snapshot *before, const struct transmission *t)
+{
+	uint8_t result = t->response[TPM_HEADER_SIZE - 1];
+	unsigned hidden = snapshot_changes(before, t->tpm) & ~bench.changed;
+
+	if (result == TPM_AUTHFAIL || result == TPM_AUTH2FAIL)
+		hidden &= ~(unsigned)TPM_CHANGED_PERMANENT;
+	ck_assert_msg(hidden == 0, "ordinal %u, result %u, changed %x without a word",
+		      t->command[9], result, hidden);
+}
+
+/*
  * Every command that a test sends is first cancelled, at its first poll, its second and so on: the
  * TPM must be as if it had never come, and then the same bytes are still good.
  */
@@ -469,6 +485,7 @@ execute_in_spite_of_cancels(struct transmission *t)
 		poll++;
 	if (poll > POLLS)
 		execute(t);
+	assert_changes_told(&before, t);
 	snapshot_free(&before);
 }
 
