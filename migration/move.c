@@ -51,8 +51,9 @@ check_host(struct move *move, const struct reader *key, struct why *why)
 		      : 0;
 }
 
+/* Keeps the session key that there was until there is another. */
 static int
-run_key(struct move *move, struct why *why)
+renew_key(struct move *move, struct why *why)
 {
 	struct migrator *migrator = move->migrator;
 	const char *host = remote_host(migrator->remote);
@@ -62,8 +63,6 @@ run_key(struct move *move, struct why *why)
 	struct writer params = writer_of(buf, sizeof(buf));
 	struct reader answer;
 
-	if (migrator->session)
-		return 0;
 	int rc = migrator_there(migrator, VTPM_ORD_GET_MIG_KEY, &none, &answer, NULL, why);
 	if (rc < 0)
 		return rc;
@@ -83,12 +82,20 @@ run_key(struct move *move, struct why *why)
 		return rc;
 	if (answer.left == 0 || answer.left > KEY_MAX / 2)
 		return why_set(why, -EBADMSG, "the manager made no session key");
-	migrator->session = malloc(answer.left);
-	if (!migrator->session)
+	uint8_t *session = malloc(answer.left);
+	if (!session)
 		return why_set(why, -ENOMEM, "out of memory");
+	free(migrator->session);
+	migrator->session = session;
 	migrator->session_len = answer.left;
-	reader_bytes(&answer, migrator->session, migrator->session_len);
+	reader_bytes(&answer, session, migrator->session_len);
 	return 0;
+}
+
+static int
+run_key(struct move *move, struct why *why)
+{
+	return move->migrator->session ? 0 : renew_key(move, why);
 }
 
 static int
@@ -160,9 +167,7 @@ run_prepare(struct move *move, struct why *why)
 	int rc = freeze(move, &answer, why);
 	if (rc == -EREMOTEIO) {
 		/* A manager that was started anew has no session key any more. */
-		free(move->migrator->session);
-		move->migrator->session = NULL;
-		rc = run_key(move, why);
+		rc = renew_key(move, why);
 		if (rc == 0)
 			rc = freeze(move, &answer, why);
 	}

@@ -112,6 +112,22 @@ def test_place_that_was_given_up_in_between_is_made_anew(journey):
     moving.check_moved()
 
 
+def test_both_managers_may_die_before_the_suspend(journey):
+    """The source's session key is lost with it, and for a while the destination gives no new one."""
+    moving = journey()
+    until(lambda: (moving.folder / "arguments").exists(), "xl runs")
+    for side in (moving.source, moving.destination):
+        side.process.kill9()
+    moving.source.boot_again()
+    moving.xl("suspend")
+    until(lambda: moving.process.log().count("trying again") > 1, "it has tried", moving.process)
+    moving.destination.boot_again()
+    moving.until_prepared()
+    moving.xl("succeed")
+    moving.end()
+    moving.check_moved()
+
+
 def test_domain_that_fails_to_resume_there_has_its_vtpm_here_again(journey):
     moving = journey()
     moving.xl("suspend")
