@@ -32,7 +32,7 @@ vtpm_migrate() {
 	fi
 	vtpms=$(domain_vtpms "$3")
 	for uuid in $vtpms; do
-		migrator -- "$2" "$3" "$(vtpmdb_instance "$uuid")" "$1" || return
+		migrator -- "$2" "$3" "$uuid" "$1" || return
 	done
 }
 

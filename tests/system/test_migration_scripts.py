@@ -9,6 +9,7 @@ from migration import GUEST, NUMBER, GuestState, Side, State
 
 SCRIPT = TREE / "hotplug/external-device-migrate"
 DOMAIN = "guest"
+OTHER = "2c5f39cb-3fb2-4e4c-b406-f02ac6b87440"
 
 
 class Steps:
@@ -81,6 +82,16 @@ def test_step_3_without_step_2_says_so(steps):
 def test_steps_may_be_repeated(steps):
     for number in (1, 1, 2, 2, 3):
         steps.step(number)
+    steps.check_at(steps.destination, steps.source)
+
+
+def test_number_in_vtpm_db_may_be_that_of_another_vtpm_by_now(steps):
+    db = steps.source.state_dir / "vtpm.db"
+    other = steps.source.vtpmctl("define", OTHER).stdout.strip()
+    db.write_text(f"{GUEST} {other} {DOMAIN}\n")
+    for number in (1, 2, 3):
+        steps.step(number)
+    assert steps.source.standing(OTHER)[0] == State.HERE
     steps.check_at(steps.destination, steps.source)
 
 
