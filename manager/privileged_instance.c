@@ -154,7 +154,7 @@ not_suspended_there(struct request *request)
 		     request->entry.id, strerror(-request->error));
 }
 
-/* A process that died in between has been restarted, and is to be suspended anew. */
+/* A process that died in between has been restarted, or resumed, and is to be suspended anew. */
 static void
 suspend_marked(struct request *request)
 {
@@ -204,7 +204,7 @@ privileged_suspend(struct request *request)
 	privileged_take_instance(request);
 	if (store_find(request->manager->store, request->entry.id, &known) == 0 &&
 	    (known.type == VTPM_TYPE_MIGRATED ||
-	     known.flags & (STORE_FLAG_OUTGOING | STORE_FLAG_INCOMING)))
+	     known.flags & (STORE_FLAG_OUTGOING | STORE_FLAG_INCOMING | STORE_FLAG_SUSPENDED)))
 		step = suspend_marked;
 	if (migrate_unwant(request))
 		privileged_there(request, step);
