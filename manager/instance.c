@@ -228,7 +228,7 @@ launch(struct instance *instance)
 	snprintf(id, sizeof(id), "%u", instance->entry.id);
 	clock_gettime(CLOCK_MONOTONIC, &instance->began);
 	instance->run = ++instance->table->runs;
-	instance->chip_jobs = 0;
+	instance->saves = instance->chip_jobs = 0;
 	instance->served = false;
 	instance->frozen = false;
 	int rc = journal_make(instance);

@@ -78,7 +78,8 @@ struct instance {
 
 	/* instance_pipe.c */
 	struct channel *pipes[PIPE_COUNT];
-	unsigned chip_jobs; /* requests under way that wait for the physical TPM */
+	unsigned saves;     /* requests under way that wait for the store */
+	unsigned chip_jobs; /* ... for the physical TPM */
 
 	/* instance_socket.c: HVM only; -1 if there is none */
 	int sockets[SOCKET_COUNT];

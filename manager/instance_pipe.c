@@ -20,6 +20,7 @@
 
 enum {
 	OUTPUT_MAX = 2 * VTPM_MESSAGE_MAX, /* an instance that reads no answers gets no more */
+	SAVES_MAX = 4,                     /* of one instance at a time; vtpmd waits for each */
 };
 
 static const char *const pipe_names[PIPE_COUNT] = {
@@ -57,6 +58,7 @@ save_finish(struct task *task)
 	struct store_instance entry;
 
 	if (instance) {
+		instance->saves--;
 		if (save->error == 0 &&
 		    store_find(save->table->manager->store, save->id, &entry) == 0)
 			instance->entry = entry;
@@ -77,12 +79,13 @@ save_done(void *ctx, int error)
 static void
 request_savenvm(struct instance *instance, struct reader params)
 {
-	struct save *save = calloc(1, sizeof(*save));
+	struct save *save = instance->saves < SAVES_MAX ? calloc(1, sizeof(*save)) : NULL;
 
 	if (!save) {
 		pipes_answer(instance, VTPM_FAIL, NULL, 0);
 		return;
 	}
+	instance->saves++;
 	*save = (struct save) {
 		.task.run = save_finish,
 		.table = instance->table,

@@ -394,6 +394,15 @@ def test_chip_can_be_read_by_an_instance_and_nothing_be_done_to_it(host, chip):
             (manager.VTPM_FORBIDDEN, b""), command.hex()
 
 
+def test_instance_that_saves_without_waiting_fills_no_memory(rig, impostor):
+    count = 100
+    request = struct.pack(">IHII", 5, manager.VTPM_TAG_REQ, 10 + 9, manager.VTPM_ORD_SAVENVM)
+    impostor.stream.write(count * (request + b"not a TPM"))  # no more than a pipe takes as one
+    answers = [struct.unpack(">IHII", impostor.stream.read(14))[3] for _ in range(count)]
+    assert set(answers) == {manager.VTPM_SUCCESS, manager.VTPM_FAIL}
+    assert impostor.request(manager.VTPM_ORD_SAVENVM, b"not a TPM") == (manager.VTPM_SUCCESS, b"")
+
+
 def test_instance_that_sends_nonsense_is_replaced_and_no_other(rig, impostor):
     impostor.stream.write(b"nonsense, for as long as a header")
     until(lambda: rig.show(5)["restarts"] == 1, "the instance was restarted")
