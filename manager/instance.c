@@ -469,6 +469,7 @@ instance_close(struct instance *instance, struct request *request)
 void
 instances_close_all(struct instance_table *table, void (*done)(void *ctx), void *ctx)
 {
+	table->ending = true;
 	table->all_closed = done;
 	table->all_closed_ctx = ctx;
 	for (size_t i = 0; i < table->count; i++)

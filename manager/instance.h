@@ -27,7 +27,7 @@ struct instance_table *instances_new(struct manager *manager);
 /* instances_free: after the listener has stopped. Instances run on. NULL does nothing. */
 void instances_free(struct instance_table *table);
 
-/* instances_close_all: closes every instance, then has done(ctx) called. */
+/* instances_close_all: closes every instance, then has done(ctx) called. None is opened again. */
 void instances_close_all(struct instance_table *table, void (*done)(void *ctx), void *ctx);
 
 /* instances_count: those defined, and those of them that run. */

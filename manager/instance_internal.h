@@ -46,6 +46,7 @@ struct instance_table {
 	struct instance **sorted; /* by number */
 	size_t count, size;
 	uint64_t runs; /* processes started so far */
+	bool ending;   /* all are being closed: none is started any more */
 	void (*all_closed)(void *ctx);
 	void *all_closed_ctx;
 };

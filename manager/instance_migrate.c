@@ -60,7 +60,7 @@ instance_go_on(struct instance *instance)
 
 	instance_wake(instance, wanted);
 	if (instance_is_away(instance) || !wanted || instance->state == INFO_RESTARTING ||
-	    instance->state == INFO_REFUSED)
+	    instance->state == INFO_REFUSED || instance->table->ending)
 		return;
 	/* The process that was frozen has not ended yet. */
 	instance->wanted = instance->state == INFO_CLOSING;

@@ -48,7 +48,9 @@ instance_refuse(const struct instance *instance, struct request *request)
 	char why[256];
 
 	uuid_format(uuid, instance->entry.uuid);
-	if (instance->retired) {
+	if (instance->table->ending) {
+		request_fail(request, VTPM_FAIL, "instance %u: the manager ends", id);
+	} else if (instance->retired) {
 		request_fail(request, VTPM_INVALID_REQUEST, "instance %u is being deleted", id);
 	} else if (instance->state == INFO_REFUSED) {
 		request_fail(request, VTPM_RESTORE_CONTEXT_FAILED,

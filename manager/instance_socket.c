@@ -153,7 +153,7 @@ sockets_unlink(const struct instance *instance)
 void
 sockets_watch(struct instance *instance, bool on)
 {
-	on = on && !instance->retired && !instance->table->all_closed;
+	on = on && !instance->retired && !instance->table->ending;
 	for (int i = 0; i < SOCKET_COUNT; i++) {
 		if (instance->connected[i] && on)
 			event_add(instance->connected[i], NULL);

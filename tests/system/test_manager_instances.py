@@ -265,6 +265,19 @@ def test_interrupt_closes_everything(rig):
     assert not list((rig.host.run_dir / "instances").glob("[0-9]*"))
 
 
+def test_nothing_is_opened_while_everything_is_closed(rig):
+    """It would not be closed any more, and the manager would wait for it for ever."""
+    rig.host.vtpmctl("close", 6)
+    pid = rig.show(5)["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    rig.process.send_signal(signal.SIGINT)
+    until(lambda: rig.show(5)["state"] == "closing", "it closes everything")
+    refused = rig.host.vtpmctl("open", 6, check=False)
+    os.kill(pid, signal.SIGCONT)
+    assert refused.returncode == 1 and "the manager ends" in refused.stderr
+    assert rig.process.wait(60) == 0
+
+
 def test_instance_that_died_while_no_manager_ran_is_started_again(rig):
     rig.process.kill9()
     for pid in rig.host.running():
