@@ -141,7 +141,7 @@ void instance_explain(const struct instance *instance, char *text, size_t size);
 /* instance_is_away: it may not run: on its way, or gone. instance_holds: commands wait for it. */
 bool instance_is_away(const struct instance *instance);
 bool instance_holds(const struct instance *instance);
-/* instance_want: a guest sent a command to, or opened, one that is on its way. */
+/* instance_want: a guest sent a command to, or connected to, one that is on its way. */
 void instance_want(struct instance *instance);
 /* instance_wake: answers all requests that wait for that. */
 void instance_wake(struct instance *instance, bool needed);

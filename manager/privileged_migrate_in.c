@@ -4,15 +4,12 @@
 #include "manager/privileged_migrate.h"
 
 #include <errno.h>
-#include <openssl/crypto.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include <vtpm/log.h>
 #include <vtpm/manager.h>
 
-#include "manager/crypt.h"
 #include "manager/envelope.h"
 #include "manager/instance.h"
 #include "manager/manager.h"
@@ -99,7 +96,6 @@ reserve(struct request *request)
 	struct store_instance known = request->entry;
 	char text[MIGRATE_TEXT_SIZE];
 	bool is_known = store_find_uuid(store, request->entry.uuid, &known) == 0;
-
 	bool again = is_known && known.flags & STORE_FLAG_INCOMING;
 
 	if (is_known && !may_come(request, &known))
