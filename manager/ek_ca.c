@@ -205,12 +205,14 @@ signature_digest(EVP_PKEY *key)
 int
 ek_ca_certify(struct ek_ca *ca, const uint8_t *pubkey, size_t len, uint8_t *der)
 {
+	static struct log_limit limit;
 	EVP_PKEY *key = public_key(pubkey, len);
 	X509 *certificate = X509_new();
 	int rc = -EIO;
 
 	if (!key) {
-		log_error("an endorsement key that is no RSA key cannot be certified");
+		log_limited(&limit, LOG_LEVEL_ERROR,
+			    "an endorsement key that is no RSA key cannot be certified");
 		rc = -EINVAL;
 	} else if (!certificate || !fill_in(ca, certificate, key) ||
 		   X509_sign(certificate, ca->key, signature_digest(ca->key)) == 0) {

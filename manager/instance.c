@@ -229,7 +229,7 @@ launch(struct instance *instance)
 	clock_gettime(CLOCK_MONOTONIC, &instance->began);
 	instance->run = ++instance->table->runs;
 	instance->saves = instance->chip_jobs = 0;
-	instance->served = false;
+	instance->served = instance->killed = false;
 	instance->frozen = false;
 	int rc = journal_make(instance);
 	if (rc == 0)
@@ -360,6 +360,10 @@ instance_ready(struct instance *instance)
 void
 instance_kill(struct instance *instance, const char *what)
 {
+	/* Of what it has still sent there may be much. */
+	if (instance->killed)
+		return;
+	instance->killed = true;
 	log_error("instance %u: its process (pid %d) %s; it is killed", instance->entry.id,
 		  (int)instance->process.pid, what);
 	process_signal(&instance->process, SIGKILL);

@@ -8,6 +8,8 @@
 
 #include <event2/event.h>
 
+#include <vtpm/log.h>
+
 #include "manager/channel.h"
 #include "manager/instance.h"
 #include "manager/manager.h"
@@ -49,6 +51,7 @@ struct instance_table {
 	bool ending;   /* all are being closed: none is started any more */
 	void (*all_closed)(void *ctx);
 	void *all_closed_ctx;
+	struct log_limit log; /* commands for numbers that there are not */
 };
 
 struct instance {
@@ -58,7 +61,8 @@ struct instance {
 	uint8_t startup;
 	uint64_t opened;
 	char why[256];
-	bool retired; /* about to be deleted */
+	bool retired;         /* about to be deleted */
+	struct log_limit log; /* what its guest or its process can cause to be said */
 
 	/* instance_migrate.c */
 	bool frozen;          /* its process executes no command any more */
@@ -72,6 +76,7 @@ struct instance {
 	struct event *timer;   /* what is due next in this state */
 	struct timespec began; /* the process; monotonic clock */
 	bool served;           /* it has answered a command */
+	bool killed;           /* by instance_kill: its end is near */
 	unsigned quick_deaths; /* in a row */
 	unsigned restarts;
 	struct request *opening; /* lists of requests that wait until it serves, or is gone */

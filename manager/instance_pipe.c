@@ -163,7 +163,8 @@ receive_request(void *ctx, enum stream_event event, const struct stream_message 
 			return;
 		}
 	}
-	log_warning("instance %u: asked for ordinal 0x%08x, which is not for instances",
+	log_limited(&instance->log, LOG_LEVEL_WARNING,
+		    "instance %u: asked for ordinal 0x%08x, which is not for instances",
 		    instance->entry.id, parts.code);
 	pipes_answer(instance, VTPM_UNSUPPORTED, NULL, 0);
 }

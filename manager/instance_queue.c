@@ -268,9 +268,10 @@ instances_submit(struct instance_table *table, struct command *command)
 	struct instance *instance = instance_find(table, command->instance);
 
 	if (!instance || !(serves(instance) || instance_holds(instance))) {
-		log_info("instance %u: a command came, but it %s%s", command->instance,
-			 instance ? "is " : "does not exist: vtpmctl define",
-			 instance ? info_state_name(instance->state) : "");
+		log_limited(instance ? &instance->log : &table->log, LOG_LEVEL_INFO,
+			    "instance %u: a command came, but it %s%s", command->instance,
+			    instance ? "is " : "does not exist: vtpmctl define",
+			    instance ? info_state_name(instance->state) : "");
 		command_refuse(command, VTPM_FAIL, TPM_FAIL);
 		return;
 	}

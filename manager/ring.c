@@ -30,7 +30,7 @@ struct ring {
 	size_t offset; /* of the packet */
 	bool busy;     /* a command is in flight */
 	bool cancelled;
-	bool warned;
+	struct log_limit log;
 	uint8_t cmd[TPM_BUFFER_SIZE];
 };
 
@@ -100,7 +100,8 @@ ring_respond(struct ring *ring, const uint8_t *response, size_t len)
 	struct iovec parts[2];
 
 	if (len > ring_room(ring)) {
-		log_warning("domain %u: a TPM response of %zu bytes does not fit into its ring of "
+		log_limited(&ring->log, LOG_LEVEL_WARNING,
+			    "domain %u: a TPM response of %zu bytes does not fit into its ring of "
 			    "%zu: its driver should grant an extra page",
 			    ring->domid, len, ring_room(ring));
 		ring_fail(ring, TPM_FAIL);
@@ -143,10 +144,9 @@ ring_take(struct ring *ring, uint32_t *result)
 	ring->offset = sizeof(struct ring_page) + sizeof(uint32_t) * offered;
 	int error = ring_map_extra(ring, offered);
 	if (error) {
-		if (!ring->warned)
-			log_warning("domain %u: cannot map the extra pages of its TPM ring: %s",
-				    ring->domid, strerror(-error));
-		ring->warned = true;
+		log_limited(&ring->log, LOG_LEVEL_WARNING,
+			    "domain %u: cannot map the extra pages of its TPM ring: %s",
+			    ring->domid, strerror(-error));
 		*result = TPM_FAIL;
 		return 0;
 	}

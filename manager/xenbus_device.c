@@ -97,7 +97,8 @@ device_connect(struct xenbus_device *device)
 		device_set_state(device, XENBUS_CONNECTED);
 		return;
 	}
-	log_warning("%s: cannot connect to the ring of domain %u (grant %u, event channel %u): %s",
+	log_limited(&device->log, LOG_LEVEL_WARNING,
+		    "%s: cannot connect to the ring of domain %u (grant %u, event channel %u): %s",
 		    device->path, device->domid, device->ref, device->port, strerror(-error));
 }
 

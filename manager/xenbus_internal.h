@@ -6,6 +6,8 @@
 
 #include <sys/queue.h>
 
+#include <vtpm/log.h>
+
 #include "manager/throttle.h"
 #include "manager/xenbus.h"
 
@@ -29,6 +31,7 @@ struct xenbus_device {
 	bool released;
 	enum domain_life life; /* the last one before it was gone */
 	bool dirty;            /* to be looked at when all watch events were taken */
+	struct log_limit log;  /* rings that cannot be connected to */
 };
 
 struct xenbus {
