@@ -9,7 +9,7 @@ HINT = """A shell in dom0; Ctrl-D ends it. Try
    xl list
    vtpmctl show %s
 and what begins with `guest` is run in the guest:
-   guest tpm_version""" % UUID
+   guest start_tcsd; tpm_version; stop_tcsd""" % UUID
 
 
 def say(text):
